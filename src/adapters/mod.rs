@@ -1,0 +1,9 @@
+//! What touches the world. Adapters do not know each other.
+
+pub mod camera;
+pub mod infer;
+pub mod mqtt;
+pub mod prompt;
+pub mod relay;
+pub mod store;
+pub mod system;

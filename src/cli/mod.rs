@@ -1,0 +1,168 @@
+//! Commands: arguments in, text and an exit code out.
+//!
+//! With `--json` standard output holds JSON only; logs go to standard error. A failure is one line on standard error,
+//! `error: <file or key>: <what>; <what to do>`, and with `--json` also an object on standard output.
+
+mod bench;
+mod config;
+mod demo;
+mod doctor;
+mod enroll;
+mod eval;
+mod events;
+mod guard;
+mod identify;
+mod models;
+mod people;
+mod replay;
+mod run;
+mod verify;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a command ended when nothing broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0.
+    Done,
+    /// 1: no match, chain broken, doctor found a fault, a demo visit ended wrongly.
+    Negative,
+    /// 2: no face, poor quality: no decision possible.
+    NoDecision,
+}
+
+/// Something broke, or was asked for wrongly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub code: Code,
+    /// The file, key or argument.
+    pub subject: String,
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Exit codes of failures, after sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    Usage = 64,
+    BadInput = 65,
+    Unavailable = 69,
+    Internal = 70,
+    Io = 74,
+    Permission = 77,
+    Config = 78,
+}
+
+impl Failure {
+    /// A failure with everything that its reader needs.
+    pub fn new(code: Code, subject: impl Into<String>, what: impl ToString, hint: impl Into<String>) -> Self {
+        Failure { code, subject: subject.into(), what: what.to_string(), hint: hint.into() }
+    }
+}
+
+/// What a command returns.
+pub type Outcome = Result<Exit, Failure>;
+
+/// Options that stand before or after every command.
+#[derive(Args, Clone, Debug)]
+pub struct Globals {
+    /// Configuration file instead of /etc/cardea/cardea.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Overrides one key, for example door.hold_ms=2000; repeatable.
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Journal, people, keys and sockets live here.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// JSON on standard output, nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Parser, Debug)]
+#[command(name = "cardea", version, about = "Opens doors for faces it knows.", max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The daemon: camera, decision, relay, journal, MQTT.
+    Run(run::Args),
+    /// The process that owns the relay line.
+    Guard(guard::Args),
+    /// Sample visits that show the whole chain.
+    Demo(demo::Args),
+    /// A recorded clip through the pipeline and the visit of `run`.
+    Replay(replay::Args),
+    /// Error rates on labelled data.
+    Eval(eval::Args),
+    /// Adds a person.
+    Enroll(enroll::Args),
+    /// Lists, shows, removes, imports, exports people.
+    People(people::Args),
+    /// Is this picture that person?
+    Verify(verify::Args),
+    /// Who is this?
+    Identify(identify::Args),
+    /// Reads and checks the journal.
+    Events(events::Args),
+    /// Lists, installs, verifies networks.
+    Models(models::Args),
+    /// Checks, shows, describes the configuration.
+    Config(config::Args),
+    /// One line per thing that can be wrong.
+    Doctor(doctor::Args),
+    /// What a decision costs on this machine.
+    Bench(bench::Args),
+}
+
+/// Runs the command line; the whole of `main`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _closed_terminal = e.print();
+            return ExitCode::from(if e.use_stderr() { Code::Usage as u8 } else { 0 });
+        }
+    };
+    let g = cli.globals;
+    let outcome = match cli.command {
+        Command::Run(a) => run::run(&g, a),
+        Command::Guard(a) => guard::run(&g, a),
+        Command::Demo(a) => demo::run(&g, a),
+        Command::Replay(a) => replay::run(&g, a),
+        Command::Eval(a) => eval::run(&g, a),
+        Command::Enroll(a) => enroll::run(&g, a),
+        Command::People(a) => people::run(&g, a),
+        Command::Verify(a) => verify::run(&g, a),
+        Command::Identify(a) => identify::run(&g, a),
+        Command::Events(a) => events::run(&g, a),
+        Command::Models(a) => models::run(&g, a),
+        Command::Config(a) => config::run(&g, a),
+        Command::Doctor(a) => doctor::run(&g, a),
+        Command::Bench(a) => bench::run(&g, a),
+    };
+    match outcome {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Negative) => ExitCode::from(1),
+        Ok(Exit::NoDecision) => ExitCode::from(2),
+        Err(f) => {
+            eprintln!("error: {}: {}; {}", f.subject, f.what, f.hint);
+            if g.json {
+                let what = format!("{}: {}", f.subject, f.what);
+                println!("{}", serde_json::json!({"error": {"code": f.code as u8, "what": what, "hint": f.hint}}));
+            }
+            ExitCode::from(f.code as u8)
+        }
+    }
+}

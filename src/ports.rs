@@ -1,0 +1,259 @@
+//! Traits in our own words between what decides and what touches the world. Foreign types stay inside the adapters.
+
+use crate::base::time::Tick;
+use crate::domain::gallery::Template;
+use crate::domain::screen::Screen;
+use crate::schema::event::EdgeCause;
+use crate::schema::ids::{PersonId, VisitId};
+use crate::schema::record::{Draft, Record};
+use crate::vision::frame::Frame;
+use ndarray::{ArrayD, ArrayView4};
+use std::time::Duration;
+
+/// What the supervisor does about a failure; it acts on this, not on the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Close and open again after a pause.
+    Reopen,
+    /// Go on without this part and say so.
+    Degrade,
+    /// Nothing can be done without a person.
+    Fatal,
+}
+
+/// A port failed: what was tried, why it failed, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {cause}; {hint}")]
+pub struct PortError {
+    /// The operation and its object: "dequeue a frame from /dev/video0".
+    pub what: String,
+    pub cause: String,
+    /// What the reader can do about it.
+    pub hint: String,
+    pub recovery: Recovery,
+}
+
+impl PortError {
+    /// A failure with everything that its reader needs.
+    pub fn new(what: impl Into<String>, cause: impl ToString, hint: impl Into<String>, recovery: Recovery) -> Self {
+        PortError { what: what.into(), cause: cause.to_string(), hint: hint.into(), recovery }
+    }
+}
+
+/// What a frame source has to say.
+#[derive(Debug)]
+pub enum NextFrame {
+    Frame(Frame),
+    /// A frame came but could not be used (torn, wrong size); it is counted and skipped.
+    Torn(String),
+    /// Nothing came within the timeout.
+    Stalled,
+    /// The recording is over; a camera never says this.
+    End,
+}
+
+/// Where frames come from.
+pub trait FrameSource: Send {
+    /// Waits at most `timeout` for the next frame.
+    ///
+    /// # Errors
+    /// The source is gone; the caller closes it and opens a new one.
+    fn next(&mut self, timeout: Duration) -> Result<NextFrame, PortError>;
+
+    /// A stable name for people and for pinning: path, driver, model, serial.
+    fn identity(&self) -> String;
+}
+
+/// A network of the loaded pack, by its place in the pack's manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetId(pub usize);
+
+/// Runs networks. Knows tensors, not faces.
+pub trait Infer: Send {
+    /// Runs one network on one NCHW tensor of the manifest's shape; outputs come in the manifest's order.
+    ///
+    /// # Errors
+    /// The runtime refused, or an output is missing.
+    fn run(&mut self, net: NetId, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>, PortError>;
+
+    /// A new frame begins; only scripts care.
+    fn frame(&mut self, _seq: u64) {}
+}
+
+/// The lock's relay line. A second `set` with the same value is harmless.
+pub trait Relay: Send {
+    /// Returns once the line has changed; does not tell whether the bolt moved. Returns the line's own time stamp.
+    ///
+    /// # Errors
+    /// The line could not be written or does not read back what was written.
+    fn set(&mut self, energised: bool, cause: EdgeCause) -> Result<Tick, PortError>;
+
+    /// The level that the line really has.
+    ///
+    /// # Errors
+    /// The line cannot be read.
+    fn energised(&mut self) -> Result<bool, PortError>;
+}
+
+/// One change of the line, as the guard tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Rises by one for each edge of one guard process.
+    pub number: u64,
+    pub at: Tick,
+    pub energised: bool,
+    pub cause: EdgeCause,
+    pub visit: Option<VisitId>,
+}
+
+/// Why the guard did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefusal {
+    /// The line is active already: no second pulse, no extension.
+    Coalesced,
+    /// Too soon after the last pulse, or too many in a minute.
+    Rate,
+    /// The line failed; it stays refused until the guard is started again.
+    Fault,
+    /// The nonce is unknown, used or too old.
+    Nonce,
+    /// No guard answers.
+    Unavailable,
+}
+
+/// The daemon's end of the guard.
+pub trait DoorGuard: Send {
+    /// Arms, gets the nonce and opens. Returns within 500 ms.
+    ///
+    /// # Errors
+    /// [`OpenRefusal`]; none of them leaves the line active beyond the pulse that was running.
+    fn open(&mut self, visit: VisitId, hold: Duration) -> Result<(), OpenRefusal>;
+
+    /// Tells the guard that the controller's loop turned.
+    ///
+    /// # Errors
+    /// The guard is gone.
+    fn heartbeat(&mut self) -> Result<(), PortError>;
+
+    /// Edges that have not been handed over yet, oldest first. Never waits.
+    fn edges(&mut self) -> Vec<Edge>;
+}
+
+/// What the person in front sees or hears.
+pub trait Prompt: Send {
+    /// Shows a screen; a panel that fails never stops the door.
+    ///
+    /// # Errors
+    /// The output is gone; the caller logs and goes on.
+    fn show(&mut self, screen: &Screen) -> Result<(), PortError>;
+}
+
+/// A record as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub seq: u64,
+    pub text: String,
+}
+
+/// What checking the chain found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainReport {
+    pub records: u64,
+    pub first_bad_seq: Option<u64>,
+    pub cause: Option<String>,
+}
+
+/// The append-only log. What `append` returned is on the disk.
+pub trait Journal: Send {
+    /// Seals and commits one record; returns after the fsync.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn append(&mut self, draft: &Draft) -> Result<Record, PortError>;
+
+    /// Up to `limit` records after `seq`, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<Stored>, PortError>;
+
+    /// The newest sequence number and its hash; `None` in an empty journal.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn head(&mut self) -> Result<Option<(u64, String)>, PortError>;
+
+    /// Checks every hash and number.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn verify(&mut self) -> Result<ChainReport, PortError>;
+
+    /// How far `consumer` (for example `mqtt`) has got; 0 at first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn cursor(&mut self, consumer: &str) -> Result<u64, PortError>;
+
+    /// Moves the cursor; it never moves back.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn set_cursor(&mut self, consumer: &str, seq: u64) -> Result<(), PortError>;
+}
+
+/// A person with all templates of one embedding network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person {
+    pub id: PersonId,
+    pub templates: Vec<Template>,
+    pub enrolled_unix_ms: i64,
+}
+
+/// The people, encrypted at rest.
+pub trait PeopleStore: Send {
+    /// Everybody. Templates of other networks than `model` (a digest in hex) are left out.
+    ///
+    /// # Errors
+    /// A record cannot be opened: wrong key, or tampered with; names the person.
+    fn load(&mut self, model: &str) -> Result<Vec<Person>, PortError>;
+
+    /// Names, numbers of templates and model digests, without opening a template.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn list(&mut self) -> Result<Vec<PersonSummary>, PortError>;
+
+    /// Adds templates to a person, who is made if absent; all or nothing.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn add(&mut self, id: &PersonId, templates: &[Template], unix_ms: i64) -> Result<(), PortError>;
+
+    /// Removes a person and all templates; false when there was none.
+    ///
+    /// # Errors
+    /// Nothing was removed.
+    fn remove(&mut self, id: &PersonId) -> Result<bool, PortError>;
+
+    /// The failures so far, for the lockout: a small text kept over restarts.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn lockout(&mut self) -> Result<Option<String>, PortError>;
+
+    /// Replaces that text; durable on return.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn set_lockout(&mut self, text: &str) -> Result<(), PortError>;
+}
+
+/// One line of `people list`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PersonSummary {
+    pub person: PersonId,
+    pub templates: u32,
+    pub models: Vec<String>,
+    pub enrolled_unix_ms: i64,
+}

@@ -1,0 +1,297 @@
+//! What can happen, each variant with its pinned text. The envelope is [`super::record::Record`].
+
+use super::ids::{PersonId, VisitId};
+use serde::{Deserialize, Serialize};
+
+/// What a visit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// 1:N against the gallery; the only goal that opens a door.
+    Identify,
+    /// 1:1 against a named person or an uploaded target.
+    Verify,
+    /// Alive or not, whoever it is.
+    Liveness,
+}
+
+/// What the person in front is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The goal was reached.
+    Granted,
+    /// Refused, and charged to the lockout.
+    Denied,
+    /// No decision was possible; never charged.
+    TryAgain,
+}
+
+/// Why a visit did not end in `granted`. For the journal and the administrator, never for the person at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    NoMatch,
+    AmbiguousMatch,
+    Spoof,
+    Injection,
+    /// A wrong action, or one that came before its prompt could be seen.
+    ChallengeFailed,
+    /// The window of an action was over.
+    ChallengeTimeout,
+    /// The match after the last action names another person.
+    ChallengeMismatch,
+    /// The track or the face changed during the visit.
+    FaceChanged,
+    OutsideSchedule,
+    Expired,
+    AntiPassback,
+    LockedOut,
+    SecondFactor,
+    TwoPerson,
+    Lockdown,
+    RelayFault,
+    RelayRate,
+    JournalFailed,
+    // From here on `try_again`.
+    PoorQuality,
+    SeveralFaces,
+    /// Frames too old or too rare to decide on.
+    Degraded,
+    NoFace,
+    Stopped,
+    CameraChanged,
+}
+
+impl Reason {
+    /// What the person in front is told for this reason.
+    #[must_use]
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Reason::PoorQuality
+            | Reason::SeveralFaces
+            | Reason::Degraded
+            | Reason::NoFace
+            | Reason::Stopped
+            | Reason::CameraChanged => Verdict::TryAgain,
+            _ => Verdict::Denied,
+        }
+    }
+}
+
+/// A thing that a person can be asked to do. Left and right are the person's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Blink,
+    TurnLeft,
+    TurnRight,
+    Centre,
+    Smile,
+    MouthOpen,
+    BrowRaise,
+    WinkLeft,
+    WinkRight,
+    Tongue,
+    Nod,
+}
+
+impl Action {
+    /// The name used on the command line, in JSON and in configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Blink => "blink",
+            Action::TurnLeft => "turn_left",
+            Action::TurnRight => "turn_right",
+            Action::Centre => "centre",
+            Action::Smile => "smile",
+            Action::MouthOpen => "mouth_open",
+            Action::BrowRaise => "brow_raise",
+            Action::WinkLeft => "wink_left",
+            Action::WinkRight => "wink_right",
+            Action::Tongue => "tongue",
+            Action::Nod => "nod",
+        }
+    }
+
+    /// All of them, in the order of the contract.
+    pub const ALL: [Action; 11] = [
+        Action::Blink,
+        Action::TurnLeft,
+        Action::TurnRight,
+        Action::Centre,
+        Action::Smile,
+        Action::MouthOpen,
+        Action::BrowRaise,
+        Action::WinkLeft,
+        Action::WinkRight,
+        Action::Tongue,
+        Action::Nod,
+    ];
+
+    /// The action of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|a| a.name() == name)
+    }
+}
+
+/// Why the relay line changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeCause {
+    Start,
+    Grant,
+    Deadline,
+    Eof,
+    Heartbeat,
+    Term,
+    Lock,
+    DoorOpen,
+    Fault,
+}
+
+impl EdgeCause {
+    /// The word in the edges file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            EdgeCause::Start => "start",
+            EdgeCause::Grant => "grant",
+            EdgeCause::Deadline => "deadline",
+            EdgeCause::Eof => "eof",
+            EdgeCause::Heartbeat => "heartbeat",
+            EdgeCause::Term => "term",
+            EdgeCause::Lock => "lock",
+            EdgeCause::DoorOpen => "door_open",
+            EdgeCause::Fault => "fault",
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Event {
+    #[serde(rename = "visit.started")]
+    VisitStarted { visit: VisitId, goal: Goal },
+    /// An action was asked for; `step` counts from 1.
+    #[serde(rename = "visit.prompted")]
+    VisitPrompted { visit: VisitId, action: Action, step: u8, of: u8 },
+    #[serde(rename = "visit.ended")]
+    VisitEnded {
+        visit: VisitId,
+        goal: Goal,
+        verdict: Verdict,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<Reason>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        person: Option<PersonId>,
+        /// From the first frame of the visit to the verdict.
+        duration_ms: u64,
+    },
+    #[serde(rename = "access.granted")]
+    AccessGranted {
+        visit: VisitId,
+        person: PersonId,
+        door: String,
+        decision_ms: u64,
+        /// False with a pack that has no PAD network: then only the challenge spoke for life.
+        passive_pad: bool,
+    },
+    #[serde(rename = "access.denied")]
+    AccessDenied {
+        visit: VisitId,
+        reason: Reason,
+        door: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        person: Option<PersonId>,
+        decision_ms: u64,
+    },
+    /// `at_ns` is CLOCK_MONOTONIC on the guard's side.
+    #[serde(rename = "relay.energised")]
+    RelayEnergised {
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        visit: Option<VisitId>,
+        at_ns: u64,
+        cause: EdgeCause,
+    },
+    #[serde(rename = "relay.released")]
+    RelayReleased {
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        visit: Option<VisitId>,
+        at_ns: u64,
+        cause: EdgeCause,
+    },
+    /// A second grant came while the line was active: no second pulse, no extension.
+    #[serde(rename = "relay.coalesced")]
+    RelayCoalesced { visit: VisitId },
+    #[serde(rename = "door.opened")]
+    DoorOpened {},
+    #[serde(rename = "door.closed")]
+    DoorClosed {},
+    #[serde(rename = "door.forced")]
+    DoorForced {},
+    #[serde(rename = "door.held")]
+    DoorHeld {},
+    #[serde(rename = "door.exit_requested")]
+    DoorExitRequested {},
+    #[serde(rename = "command.accepted")]
+    CommandAccepted { id: String, command: String, via: String },
+    #[serde(rename = "command.rejected")]
+    CommandRejected { id: String, command: String, via: String, error: String },
+    #[serde(rename = "person.enrolled")]
+    PersonEnrolled { person: PersonId, templates: u32 },
+    #[serde(rename = "person.removed")]
+    PersonRemoved { person: PersonId },
+    /// A grant without an edge, or a line that does not follow.
+    #[serde(rename = "alarm.relay")]
+    AlarmRelay { what: String },
+    /// The guard is gone, or cannot be reached.
+    #[serde(rename = "alarm.guard")]
+    AlarmGuard { what: String },
+    /// The camera is lost, frozen, or another one than before.
+    #[serde(rename = "alarm.camera")]
+    AlarmCamera { what: String },
+    /// Too many failures: the door does not decide until the time is over.
+    #[serde(rename = "alarm.lockout")]
+    AlarmLockout { failures: u32, seconds: u64 },
+    /// Attack presentation seen.
+    #[serde(rename = "alarm.spoof")]
+    AlarmSpoof { visit: VisitId },
+    #[serde(rename = "alarm.clock")]
+    AlarmClock { jump_ms: i64 },
+    #[serde(rename = "alarm.disk")]
+    AlarmDisk { what: String },
+    #[serde(rename = "alarm.models")]
+    AlarmModels { what: String },
+    #[serde(rename = "system.started")]
+    SystemStarted { version: String, pack: String, precision: String, passive_pad: bool },
+    #[serde(rename = "system.stopped")]
+    SystemStopped {},
+    #[serde(rename = "system.ready")]
+    SystemReady {},
+    /// The camera delivers again.
+    #[serde(rename = "system.camera")]
+    SystemCamera { what: String },
+    /// The guard is there again.
+    #[serde(rename = "system.guard")]
+    SystemGuard { what: String },
+    /// A setting under `[insecure]` is in force; repeated at every start.
+    #[serde(rename = "system.insecure")]
+    SystemInsecure { setting: String },
+    #[serde(rename = "system.broker")]
+    SystemBroker { connected: bool },
+}
+
+impl Event {
+    /// The `type` of the record.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(o)) => o.get("type").and_then(|t| t.as_str()).unwrap_or_default().to_owned(),
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! From a frame to an observation.
+
+pub mod frame;
