@@ -1,6 +1,10 @@
 //! What Cardea knows about visits, faces and doors, as pure values: no I/O, no clock, no threads, no randomness,
 //! no errors. Refusals are data.
 
+pub mod access;
+pub mod challenge;
 pub mod gallery;
+pub mod gesture;
+pub mod liveness;
 pub mod observation;
 pub mod screen;

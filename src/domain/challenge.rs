@@ -1,0 +1,206 @@
+//! Which actions are asked, in which order and when, drawn from a seed that the shell gives.
+//!
+//! * *deck*: the actions that may be drawn. Only those with security value belong in a door's deck.
+//! * *onset*: how long after the gate before it a prompt appears.
+//! * *window*: how long an action may take from its prompt.
+
+use crate::base::time::Tick;
+use crate::schema::event::Action;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::time::Duration;
+
+/// When a prompt appears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onset {
+    /// So long after the gate before it.
+    After(Duration),
+    /// At this point of a recording's clock; at once when that is past.
+    At(Tick),
+}
+
+/// One action asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub action: Action,
+    /// How often, for `blink:N`.
+    pub times: u8,
+    pub onset: Onset,
+    pub window: Duration,
+}
+
+/// The whole challenge; empty means none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan(pub Vec<Step>);
+
+/// What is drawn from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deck {
+    pub actions: Vec<Action>,
+    /// Steps of a challenge.
+    pub count: usize,
+    pub onset_min: Duration,
+    pub onset_max: Duration,
+    pub window: Duration,
+}
+
+/// Frames a second below which a blink is too short to be asked for.
+pub const BLINK_FPS: f32 = 15.0;
+
+impl Deck {
+    /// Draws `count` different actions in a random order, each with a random onset and a window of 80 to 100 % of the
+    /// longest. `centre` comes only right after a turn or a nod. Without `fps` for it, `blink` is left out. When too few
+    /// actions are left the challenge is as long as they allow, never empty unless the deck is.
+    #[must_use]
+    pub fn draw(&self, seed: [u8; 32], fps: f32) -> Plan {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let deck: Vec<Action> =
+            self.actions.iter().copied().filter(|a| *a != Action::Blink || fps >= BLINK_FPS).collect();
+        let mut count = self.count.min(deck.len());
+        let order = loop {
+            // Rejection keeps every permitted order equally likely.
+            let drawn = (0..256).map(|_| shuffled(&mut rng, &deck, count)).find(|o| permitted(o));
+            match drawn {
+                Some(order) => break order,
+                None if count > 0 => count -= 1,
+                None => break Vec::new(),
+            }
+        };
+        Plan(
+            order
+                .into_iter()
+                .map(|action| Step {
+                    action,
+                    times: 1,
+                    onset: Onset::After(between(&mut rng, self.onset_min, self.onset_max)),
+                    window: between(&mut rng, self.window.mul_f32(0.8), self.window),
+                })
+                .collect(),
+        )
+    }
+
+    /// Onsets and windows for a fixed order, from the seed.
+    #[must_use]
+    pub fn time(&self, seed: [u8; 32], order: &[(Action, u8)], onsets: &[Duration]) -> Plan {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut step = |i: usize, (action, times): (Action, u8)| {
+            let drawn = between(&mut rng, self.onset_min, self.onset_max);
+            let onset = Onset::After(onsets.get(i).copied().unwrap_or(drawn));
+            // Each further blink gets its own share of time.
+            let window = self.window + self.window.mul_f32(0.5) * u32::from(times.saturating_sub(1));
+            Step { action, times: times.max(1), onset, window }
+        };
+        Plan(order.iter().enumerate().map(|(i, a)| step(i, *a)).collect())
+    }
+}
+
+/// `centre` needs something to come back from.
+fn permitted(order: &[Action]) -> bool {
+    order.iter().enumerate().all(|(i, a)| {
+        *a != Action::Centre
+            || i.checked_sub(1).is_some_and(|j| matches!(order[j], Action::TurnLeft | Action::TurnRight | Action::Nod))
+    })
+}
+
+/// The first `count` of a Fisher-Yates shuffle.
+fn shuffled(rng: &mut ChaCha20Rng, deck: &[Action], count: usize) -> Vec<Action> {
+    let mut pool = deck.to_vec();
+    for i in 0..count {
+        let j = i + below(rng, pool.len() - i);
+        pool.swap(i, j);
+    }
+    pool.truncate(count);
+    pool
+}
+
+/// A number below `n`, each equally likely.
+fn below(rng: &mut ChaCha20Rng, n: usize) -> usize {
+    let n = u64::try_from(n.max(1)).unwrap_or(1);
+    let fair = u64::MAX - u64::MAX % n;
+    loop {
+        let x = rng.next_u64();
+        if x < fair {
+            return usize::try_from(x % n).unwrap_or(0);
+        }
+    }
+}
+
+/// A duration within the two, in milliseconds.
+fn between(rng: &mut ChaCha20Rng, lo: Duration, hi: Duration) -> Duration {
+    let span = usize::try_from(hi.saturating_sub(lo).as_millis()).unwrap_or(0);
+    lo + Duration::from_millis(u64::try_from(below(rng, span + 1)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn deck(actions: &[Action]) -> Deck {
+        let ms = Duration::from_millis;
+        Deck { actions: actions.to_vec(), count: 3, onset_min: ms(400), onset_max: ms(1500), window: ms(2500) }
+    }
+
+    const DOOR: [Action; 6] =
+        [Action::TurnLeft, Action::TurnRight, Action::Centre, Action::Nod, Action::MouthOpen, Action::Blink];
+
+    fn seed(n: u32) -> [u8; 32] {
+        let mut s = [0; 32];
+        s[..4].copy_from_slice(&n.to_le_bytes());
+        s
+    }
+
+    #[test]
+    fn every_permitted_order_comes_and_no_other() {
+        let d = deck(&DOOR);
+        let mut counts = BTreeMap::new();
+        for n in 0..20_000 {
+            let plan = d.draw(seed(n), 30.0);
+            let names: Vec<&str> = plan.0.iter().map(|s| s.action.name()).collect();
+            assert_eq!(names.len(), 3);
+            *counts.entry(names).or_insert(0_u32) += 1;
+        }
+        // 60 orders of three without centre, 24 with it right after a turn or a nod.
+        assert_eq!(counts.len(), 84);
+        let rarest = counts.values().min().copied().unwrap_or(0);
+        assert!(rarest > 150, "an order came only {rarest} times of about 238");
+        assert!(!counts.keys().any(|o| o[0] == "centre"));
+    }
+
+    #[test]
+    fn onsets_and_windows_stay_inside() {
+        let d = deck(&DOOR);
+        for n in 0..500 {
+            for s in d.draw(seed(n), 30.0).0 {
+                let Onset::After(after) = s.onset else { panic!("a drawn prompt follows a gate") };
+                assert!((d.onset_min..=d.onset_max).contains(&after), "{after:?}");
+                assert!(s.window <= d.window && s.window >= d.window.mul_f32(0.79), "{:?}", s.window);
+            }
+        }
+    }
+
+    #[test]
+    fn slow_cameras_are_not_asked_to_blink() {
+        assert!((0..500).all(|n| deck(&DOOR).draw(seed(n), 10.0).0.iter().all(|s| s.action != Action::Blink)));
+    }
+
+    #[test]
+    fn a_deck_that_permits_less_gives_less() {
+        assert_eq!(deck(&[Action::Centre]).draw(seed(1), 30.0), Plan(Vec::new()));
+        assert_eq!(deck(&[Action::Nod, Action::Centre]).draw(seed(1), 30.0).0.len(), 2);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same() {
+        assert_eq!(deck(&DOOR).draw(seed(9), 30.0), deck(&DOOR).draw(seed(9), 30.0));
+        assert_ne!(deck(&DOOR).draw(seed(9), 30.0), deck(&DOOR).draw(seed(10), 30.0));
+    }
+
+    #[test]
+    fn a_given_onset_replaces_the_drawn_one() {
+        let plan = deck(&DOOR).time(seed(1), &[(Action::Blink, 2), (Action::Nod, 1)], &[Duration::from_millis(7)]);
+        assert_eq!(plan.0[0].onset, Onset::After(Duration::from_millis(7)));
+        assert_eq!(plan.0[0].times, 2);
+        assert!(plan.0[0].window > plan.0[1].window);
+    }
+}
