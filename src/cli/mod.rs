@@ -18,6 +18,7 @@ mod replay;
 mod run;
 mod verify;
 
+use crate::config::{Config, Faults, Inputs, load};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,38 @@ pub struct Globals {
     /// JSON on standard output, nothing else.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// Where the configuration of this process is looked for.
+fn config_inputs(globals: &Globals) -> Inputs {
+    // A variable that is not Unicode cannot hold a valid value; the replacement character makes it a fault with a name.
+    let text = |t: std::ffi::OsString| t.to_string_lossy().into_owned();
+    Inputs {
+        file: globals.config.clone(),
+        set: globals.set.clone(),
+        state: globals.state.clone(),
+        env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+    }
+}
+
+/// The checked configuration, for every command that needs one.
+///
+/// # Errors
+/// A [`Failure`] with code 78 that names the first fault and how many more there are.
+pub fn load_config(globals: &Globals) -> Result<Config, Failure> {
+    load(&config_inputs(globals)).map_err(|faults| config_failure(&faults))
+}
+
+/// One line for all faults: `config check` lists them.
+fn config_failure(faults: &Faults) -> Failure {
+    let first = faults.first();
+    let meant = first.nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    let hint = match faults.more() {
+        0 => "mend it and run cardea config check".into(),
+        n => format!("and {n} more; run cardea config check"),
+    };
+    Failure::new(Code::Config, first.place(), format!("{}{meant}", first.what), hint)
 }
 
 #[derive(Parser, Debug)]

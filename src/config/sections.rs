@@ -2,6 +2,8 @@
 
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,12 +44,14 @@ pub struct Device {
     pub name: DeviceId,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum CameraKind {
     V4l2,
-    /// A directory of JPEGs, an MJPEG file, or any video through ffmpeg.
+    // A directory of JPEGs, an MJPEG file, or any video through ffmpeg. No doc comments here: they would turn the
+    // schema's list of names into a list of schemas.
     File,
-    /// A program that writes MJPEG to its standard output.
+    // A program that writes MJPEG to its standard output.
     Command,
     Sim,
 }
@@ -79,7 +83,8 @@ pub struct Camera {
     pub faults: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     Auto,
     Fp32,
@@ -125,7 +130,8 @@ pub struct Liveness {
     pub tighten: f32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ChallengeMode {
     Always,
     StepUp,
@@ -153,7 +159,8 @@ pub struct Challenge {
     pub mouth_hold: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum GuardKind {
     Spawn,
     Socket,
@@ -180,12 +187,14 @@ pub struct RelayConfig {
     pub persist: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum RelayKind {
     Sim,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum PromptKind {
     Console,
     Sim,

@@ -1,0 +1,312 @@
+//! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
+
+use super::fault::{Fault, Origin, Origins};
+use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
+use super::sections::{
+    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, Liveness, Log, Models,
+    Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
+};
+use crate::schema::event::Action;
+use crate::schema::ids::DeviceId;
+use crate::vision::frame::{PixelFormat, Rotation};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Languages that the texts at the door exist in.
+const LANGUAGES: [&str; 1] = ["en"];
+
+/// The truth, or everything that is wrong between the keys.
+pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> {
+    let mut c = Checker { origins, faults: Vec::new() };
+    let device = DeviceId::new(&raw.device.name);
+    if let Err(e) = &device {
+        c.fault("device.name", e.to_string());
+    }
+    c.camera(raw);
+    c.recognition(raw);
+    c.challenge(&raw.challenge, raw.insecure.challenge_off);
+    c.prompt(raw);
+    c.mqtt(&raw.mqtt);
+    c.one_word("models.pack", &raw.models.pack);
+    if raw.store.dir.as_os_str().is_empty() {
+        c.fault("store.dir", "is empty; name a directory");
+    }
+    match device {
+        Ok(name) if c.faults.is_empty() => Ok(build(raw, name)),
+        _ => Err(c.faults),
+    }
+}
+
+struct Checker<'a> {
+    origins: &'a Origins,
+    faults: Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, key: &str, what: impl Into<String>) {
+        let origin = self.origins.get(key).unwrap_or(&Origin::Default);
+        self.faults.push(Fault::at(origin, key, what));
+    }
+
+    /// A fault between two keys stands where either was set, not at a default.
+    fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
+        let key = if self.origins.contains_key(key) || !self.origins.contains_key(other) { key } else { other };
+        self.fault(key, what);
+    }
+
+    fn camera(&mut self, raw: &Raw) {
+        let camera = &raw.camera;
+        match camera.kind {
+            CameraKind::V4l2 if camera.device.is_empty() => self.fault("camera.device", "is empty; name a device"),
+            CameraKind::File | CameraKind::Sim if camera.path.as_os_str().is_empty() => {
+                let what = "this kind needs camera.path: a directory of JPEGs or a clip";
+                self.fault_between("camera.kind", "camera.path", what);
+            }
+            CameraKind::Command if camera.command.first().is_none_or(String::is_empty) => {
+                let what = r#"this kind needs camera.command, for example ["rpicam-vid", "--codec", "mjpeg", "-t", "0", "-o", "-"]"#;
+                self.fault_between("camera.kind", "camera.command", what);
+            }
+            _ => {}
+        }
+        if rotation(camera.rotate).is_none() {
+            self.fault("camera.rotate", format!("{} is not 0, 90, 180 or 270", camera.rotate));
+        }
+        if !camera.faults.is_empty() && camera.kind != CameraKind::Sim {
+            self.fault_between("camera.faults", "camera.kind", "only a camera of kind sim has faults on request");
+        }
+        for fault in &camera.faults {
+            if !is_camera_fault(fault) {
+                let what = format!(
+                    "`{fault}` is not stall, garble, unplug or freeze with @MS or @MS+MS, as in stall@2000+500"
+                );
+                self.fault("camera.faults", what);
+            }
+        }
+    }
+
+    fn recognition(&mut self, raw: &Raw) {
+        let r = &raw.recognition;
+        if r.agree > r.agree_of {
+            let what = format!("recognition.agree = {} is over recognition.agree_of = {}", r.agree, r.agree_of);
+            self.fault_between("recognition.agree", "recognition.agree_of", what);
+        } else if r.agree * 2 <= r.agree_of {
+            let what = format!("{} of {} frames are no majority: two people could both have it", r.agree, r.agree_of);
+            self.fault_between("recognition.agree", "recognition.agree_of", what);
+        }
+    }
+
+    fn challenge(&mut self, ch: &RawChallenge, allowed_off: bool) {
+        if ch.mode == ChallengeMode::Off && !allowed_off {
+            self.fault("challenge.mode", "off lets a film open the door; it also needs insecure.challenge_off = true");
+        }
+        if ch.onset_min_ms > ch.onset_max_ms {
+            let what = format!("onset_min_ms = {} is over onset_max_ms = {}", ch.onset_min_ms, ch.onset_max_ms);
+            self.fault_between("challenge.onset_min_ms", "challenge.onset_max_ms", what);
+        }
+        if ch.reaction_min_ms >= ch.window_ms {
+            let what =
+                format!("reaction_min_ms = {} leaves nothing of window_ms = {}", ch.reaction_min_ms, ch.window_ms);
+            self.fault_between("challenge.reaction_min_ms", "challenge.window_ms", what);
+        }
+        let least = u64::from(ch.count) * (ch.onset_min_ms + ch.reaction_min_ms);
+        if ch.total_ms < least {
+            let what = format!("{} ms cannot hold {} actions of at least {least} ms together", ch.total_ms, ch.count);
+            self.fault_between("challenge.total_ms", "challenge.count", what);
+        }
+        let deck = &ch.actions;
+        if let Some(twice) = deck.iter().enumerate().find_map(|(i, a)| deck[..i].contains(a).then_some(a)) {
+            self.fault("challenge.actions", format!("{} is there twice", twice.name()));
+        } else if deck.len() < ch.count as usize {
+            let what =
+                format!("{} actions are too few for challenge.count = {}: none is asked twice", deck.len(), ch.count);
+            self.fault_between("challenge.actions", "challenge.count", what);
+        }
+        let away = [Action::TurnLeft, Action::TurnRight, Action::Nod];
+        if deck.contains(&Action::Centre) && !deck.iter().any(|a| away.contains(a)) {
+            self.fault(
+                "challenge.actions",
+                "centre only follows a turn or a nod; add one of turn_left, turn_right, nod",
+            );
+        }
+    }
+
+    fn prompt(&mut self, raw: &Raw) {
+        let prompt = &raw.prompt;
+        if prompt.kind == PromptKind::Sim && prompt.path.is_none() {
+            self.fault("prompt.kind", "this kind needs prompt.path: the file that screens are written to");
+        }
+        if !LANGUAGES.contains(&prompt.language.as_str()) {
+            self.fault("prompt.language", format!("`{}` is not one of: {}", prompt.language, LANGUAGES.join(", ")));
+        }
+    }
+
+    fn mqtt(&mut self, mqtt: &RawMqtt) {
+        for part in mqtt.base.split('/') {
+            let plain = !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !"+#$".contains(c));
+            if !plain {
+                let what = format!(
+                    "`{}` is not topic levels of printable ASCII without + # $, as in building/cardea",
+                    mqtt.base
+                );
+                self.fault("mqtt.base", what);
+                break;
+            }
+        }
+        if mqtt.host.is_empty() || mqtt.host.contains([' ', '/']) {
+            self.fault("mqtt.host", format!("`{}` is not the name or address of a host", mqtt.host));
+        }
+        if mqtt.client_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 128 || id.chars().any(char::is_control))
+        {
+            self.fault("mqtt.client_id", "must be 1 to 128 bytes without control characters");
+        }
+        let needs: [(&str, bool, &str, bool); 4] = [
+            ("client_cert_file", mqtt.client_cert_file.is_some(), "client_key_file", mqtt.client_key_file.is_some()),
+            ("client_key_file", mqtt.client_key_file.is_some(), "client_cert_file", mqtt.client_cert_file.is_some()),
+            ("client_cert_file", mqtt.client_cert_file.is_some(), "ca_file", mqtt.ca_file.is_some()),
+            ("password_file", mqtt.password_file.is_some(), "username", mqtt.username.is_some()),
+        ];
+        for (key, has, other, has_other) in needs {
+            if has && !has_other {
+                self.fault(&format!("mqtt.{key}"), format!("needs mqtt.{other} as well"));
+            }
+        }
+    }
+
+    fn one_word(&mut self, key: &str, text: &str) {
+        let ok = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !ok {
+            self.fault(key, format!("`{text}` is not a name of letters, digits, _ and -"));
+        }
+    }
+}
+
+fn rotation(degrees: u32) -> Option<Rotation> {
+    match degrees {
+        0 => Some(Rotation::None),
+        90 => Some(Rotation::Cw90),
+        180 => Some(Rotation::Cw180),
+        270 => Some(Rotation::Cw270),
+        _ => None,
+    }
+}
+
+fn is_camera_fault(text: &str) -> bool {
+    let number = |t: &str| !t.is_empty() && t.len() <= 9 && t.bytes().all(|b| b.is_ascii_digit());
+    let Some((name, when)) = text.split_once('@') else { return false };
+    let (at, long) = when.split_once('+').unwrap_or((when, "0"));
+    ["stall", "garble", "unplug", "freeze"].contains(&name) && number(at) && number(long)
+}
+
+/// A directory of the source tree, where it is there, else the installed one.
+fn here_or(path: Option<&PathBuf>, here: &str, installed: &str) -> PathBuf {
+    let found = || PathBuf::from(if Path::new(here).is_dir() { here } else { installed });
+    path.cloned().unwrap_or_else(found)
+}
+
+fn build(raw: &Raw, name: DeviceId) -> Config {
+    let ms = Duration::from_millis;
+    let state = &raw.store.dir;
+    let client_id = raw.mqtt.client_id.clone().unwrap_or_else(|| format!("cardea-{name}"));
+    Config {
+        device: Device { name },
+        camera: Camera {
+            kind: raw.camera.kind,
+            device: raw.camera.device.clone(),
+            path: raw.camera.path.clone(),
+            command: raw.camera.command.clone(),
+            format: match raw.camera.format {
+                RawFormat::Auto => None,
+                RawFormat::Mjpg => Some(PixelFormat::Jpeg),
+                RawFormat::Yuyv => Some(PixelFormat::Yuyv),
+                RawFormat::Nv12 => Some(PixelFormat::Nv12),
+                RawFormat::Grey => Some(PixelFormat::Grey),
+            },
+            width: raw.camera.width,
+            height: raw.camera.height,
+            fps: raw.camera.fps,
+            rotate: rotation(raw.camera.rotate).unwrap_or_default(),
+            mirrored: raw.camera.mirrored,
+            timeout: ms(raw.camera.timeout_ms),
+            looped: raw.camera.looped,
+            faults: raw.camera.faults.clone(),
+        },
+        models: Models {
+            pack: raw.models.pack.clone(),
+            packs: here_or(raw.models.packs.as_ref(), "models/packs", "/usr/share/cardea/packs"),
+            cache: here_or(raw.models.cache.as_ref(), "models/cache", "/var/lib/cardea/models"),
+            precision: raw.models.precision,
+            runtime: raw.models.runtime.clone().filter(|p| !p.as_os_str().is_empty()),
+            threads: raw.models.threads as usize,
+        },
+        recognition: Recognition {
+            target_fpir: raw.recognition.target_fpir,
+            min_margin: raw.recognition.min_margin as f32,
+            agree: raw.recognition.agree as usize,
+            agree_of: raw.recognition.agree_of as usize,
+            min_face_px: raw.recognition.min_face_px as f32,
+            tighten: raw.recognition.tighten as f32,
+        },
+        liveness: Liveness { min_frames: raw.liveness.min_frames as usize, tighten: raw.liveness.tighten as f32 },
+        challenge: Challenge {
+            mode: raw.challenge.mode,
+            actions: raw.challenge.actions.clone(),
+            count: raw.challenge.count as usize,
+            onset_min: ms(raw.challenge.onset_min_ms),
+            onset_max: ms(raw.challenge.onset_max_ms),
+            window: ms(raw.challenge.window_ms),
+            reaction_min: ms(raw.challenge.reaction_min_ms),
+            total: ms(raw.challenge.total_ms),
+            mouth_hold: ms(raw.challenge.mouth_hold_ms),
+        },
+        door: Door {
+            hold: ms(raw.door.hold_ms),
+            guard: raw.door.guard.clone(),
+            guard_socket: match (&raw.door.guard_socket, &raw.door.guard) {
+                (Some(path), _) => Some(path.clone()),
+                (None, GuardKind::Spawn | GuardKind::Socket) => Some(state.join("guard.sock")),
+            },
+            relay: RelayConfig {
+                kind: raw.door.relay.kind,
+                line: Some(raw.door.relay.line.clone().unwrap_or_else(|| state.join("relay"))),
+                persist: raw.door.relay.persist,
+            },
+        },
+        prompt: PromptConfig {
+            kind: raw.prompt.kind,
+            language: raw.prompt.language.clone(),
+            path: raw.prompt.path.clone(),
+        },
+        rules: Rules { lockout_failures: raw.rules.lockout_failures, lockout: ms(raw.rules.lockout_ms) },
+        mqtt: Mqtt {
+            enabled: raw.mqtt.enabled,
+            host: raw.mqtt.host.clone(),
+            port: raw.mqtt.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(if raw.mqtt.ca_file.is_some() {
+                8883
+            } else {
+                1883
+            }),
+            base: raw.mqtt.base.clone(),
+            client_id,
+            username: raw.mqtt.username.clone(),
+            password_file: raw.mqtt.password_file.clone(),
+            ca_file: raw.mqtt.ca_file.clone(),
+            client_cert_file: raw.mqtt.client_cert_file.clone(),
+            client_key_file: raw.mqtt.client_key_file.clone(),
+            keep_alive: Duration::from_secs(raw.mqtt.keep_alive_s),
+            names: raw.mqtt.names,
+        },
+        store: Store { dir: raw.store.dir.clone() },
+        log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
+        insecure: Insecure { challenge_off: raw.insecure.challenge_off, virtual_camera: raw.insecure.virtual_camera },
+    }
+}
+
+impl Config {
+    /// The built-in defaults, with journal, people, keys and sockets in `state`.
+    #[must_use]
+    pub fn defaults(state: &Path) -> Config {
+        let mut raw = Raw::default();
+        raw.store.dir = state.to_owned();
+        check(&raw, &Origins::new()).expect("built-in defaults are without fault, as a test shows")
+    }
+}

@@ -1,0 +1,432 @@
+//! The configuration as it is typed: one struct a section, units in the key names, defaults in [`Default`].
+//!
+//! The JSON schema made from these structs is the one list of keys, types and ranges: the loader checks against it,
+//! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
+//! that disagree, a name with a rule) is in `check.rs`.
+
+use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, PromptKind, RelayKind};
+use crate::schema::event::Action;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Sections of the contract that have no features yet. Their names are accepted, their keys are faults.
+pub const RESERVED: [&str; 4] = ["web", "privacy", "site", "osdp"];
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Configuration of cardea")]
+pub struct Raw {
+    /// Who this terminal is.
+    pub device: RawDevice,
+    /// Where frames come from.
+    pub camera: RawCamera,
+    /// Which networks run, and how.
+    pub models: RawModels,
+    /// Whose face it is.
+    pub recognition: RawRecognition,
+    /// Whether the face is alive, as the networks see it.
+    pub liveness: RawLiveness,
+    /// What a person is asked to do.
+    pub challenge: RawChallenge,
+    /// The relay and its owner.
+    pub door: RawDoor,
+    /// What the person at the door sees.
+    pub prompt: RawPrompt,
+    /// Who may enter when.
+    pub rules: RawRules,
+    /// What the building hears.
+    pub mqtt: RawMqtt,
+    /// Where journal, people, keys and sockets live.
+    pub store: RawStore,
+    /// What the log says.
+    pub log: RawLog,
+    /// Settings that weaken the door. Each is recorded at every start while on.
+    pub insecure: RawInsecure,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDevice {
+    /// Stable name of the terminal and the middle of every topic: 1 to 32 of a-z 0-9 _ -, not `site`.
+    pub name: String,
+}
+
+impl Default for RawDevice {
+    fn default() -> Self {
+        RawDevice { name: "front".into() }
+    }
+}
+
+/// `camera.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawFormat {
+    Auto,
+    Mjpg,
+    Yuyv,
+    Nv12,
+    Grey,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCamera {
+    /// v4l2; file (a directory of JPEGs, an MJPEG file, any video through ffmpeg); command (a program that writes MJPEG to its standard output); sim.
+    pub kind: CameraKind,
+    /// Device of a v4l2 camera; a name under /dev/v4l/by-id or by-path stays right when devices move.
+    pub device: String,
+    /// Directory of JPEGs or clip, for the kinds file and sim.
+    pub path: PathBuf,
+    /// Program and arguments of the kind command; a list, never a shell line.
+    pub command: Vec<String>,
+    /// Pixel format of a v4l2 camera; auto takes the first that the camera offers of mjpg, yuyv, nv12, grey.
+    pub format: RawFormat,
+    /// Asked width in pixels; the driver may choose another.
+    #[schemars(range(min = 160, max = 4096))]
+    pub width: u32,
+    /// Asked height in pixels.
+    #[schemars(range(min = 120, max = 4096))]
+    pub height: u32,
+    /// Asked frames per second.
+    #[schemars(range(min = 1, max = 120))]
+    pub fps: u32,
+    /// Clockwise degrees that make the picture upright: 0, 90, 180 or 270.
+    #[schemars(range(min = 0, max = 270))]
+    pub rotate: u32,
+    /// The camera delivers a mirror image: left and right actions swap.
+    pub mirrored: bool,
+    /// No frame for so many milliseconds is a stall, and the camera is opened again.
+    #[schemars(range(min = 100, max = 10_000))]
+    pub timeout_ms: u64,
+    /// A file camera begins again at its end, as a new opening of the device.
+    pub looped: bool,
+    /// Faults of a sim camera, as `stall@2000`, `garble@2000+500`, `unplug@3000`, `freeze@1000`: milliseconds since opening, + for how long.
+    pub faults: Vec<String>,
+}
+
+impl Default for RawCamera {
+    fn default() -> Self {
+        RawCamera {
+            kind: CameraKind::V4l2,
+            device: "/dev/video0".into(),
+            path: PathBuf::new(),
+            command: Vec::new(),
+            format: RawFormat::Auto,
+            width: 640,
+            height: 480,
+            fps: 30,
+            rotate: 0,
+            mirrored: false,
+            timeout_ms: 500,
+            looped: true,
+            faults: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawModels {
+    /// Pack, a name under `models.packs`: standard or registry.
+    pub pack: String,
+    /// Directory of the manifests. Unset: models/packs if it exists, else /usr/share/cardea/packs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packs: Option<PathBuf>,
+    /// Directory of the network files. Unset: models/cache if it exists, else /var/lib/cardea/models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// fp32, int8, or auto: what was measured to be the better one on this kind of processor.
+    pub precision: Precision,
+    /// Path of libonnxruntime.so. Unset: the one in the cache, then the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<PathBuf>,
+    /// Threads per network.
+    #[schemars(range(min = 1, max = 16))]
+    pub threads: u32,
+}
+
+impl Default for RawModels {
+    fn default() -> Self {
+        let pack = "standard".into();
+        RawModels { pack, packs: None, cache: None, precision: Precision::Auto, runtime: None, threads: 1 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRecognition {
+    /// Probability that a stranger is taken for anybody in the gallery (FPIR); the match threshold follows from it and from the gallery's size.
+    #[schemars(range(min = 1e-6, max = 1e-2))]
+    pub target_fpir: f64,
+    /// Least distance in similarity between the best and the second-best person.
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub min_margin: f64,
+    /// Frames that must name the same person, of `agree_of`.
+    #[schemars(range(min = 1, max = 30))]
+    pub agree: u32,
+    /// Frames that are asked.
+    #[schemars(range(min = 1, max = 30))]
+    pub agree_of: u32,
+    /// Least width of the face box in pixels.
+    #[schemars(range(min = 40.0, max = 1000.0))]
+    pub min_face_px: f64,
+    /// Added to the manifest's match threshold. There is no key that loosens it.
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub tighten: f64,
+}
+
+impl Default for RawRecognition {
+    fn default() -> Self {
+        RawRecognition { target_fpir: 1e-3, min_margin: 0.05, agree: 3, agree_of: 5, min_face_px: 80.0, tighten: 0.0 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLiveness {
+    /// Frames that the liveness networks must have judged.
+    #[schemars(range(min = 5, max = 60))]
+    pub min_frames: u32,
+    /// Added to each network's threshold. There is no key that loosens it.
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub tighten: f64,
+}
+
+impl Default for RawLiveness {
+    fn default() -> Self {
+        RawLiveness { min_frames: 5, tighten: 0.0 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawChallenge {
+    /// always; step_up (only when something is doubtful); off, which also needs `insecure.challenge_off`.
+    pub mode: ChallengeMode,
+    /// The deck that actions are drawn from.
+    #[schemars(schema_with = "deck")]
+    pub actions: Vec<Action>,
+    /// Actions a visit.
+    #[schemars(range(min = 1, max = 6))]
+    pub count: u32,
+    /// Shortest pause in milliseconds before an action is shown.
+    #[schemars(range(min = 100, max = 5000))]
+    pub onset_min_ms: u64,
+    /// Longest pause in milliseconds before an action is shown.
+    #[schemars(range(min = 100, max = 5000))]
+    pub onset_max_ms: u64,
+    /// Milliseconds to do an action in.
+    #[schemars(range(min = 500, max = 10_000))]
+    pub window_ms: u64,
+    /// An action sooner than this after its prompt was begun before it was asked, and fails; milliseconds.
+    #[schemars(range(min = 100, max = 1000))]
+    pub reaction_min_ms: u64,
+    /// Upper end of the whole challenge in milliseconds.
+    #[schemars(range(min = 1000, max = 60_000))]
+    pub total_ms: u64,
+    /// Milliseconds for which an open mouth or a smile must last to count.
+    #[schemars(range(min = 100, max = 2000))]
+    pub mouth_hold_ms: u64,
+}
+
+impl Default for RawChallenge {
+    fn default() -> Self {
+        use Action::{Blink, Centre, MouthOpen, Nod, TurnLeft, TurnRight};
+        RawChallenge {
+            mode: ChallengeMode::Always,
+            actions: vec![TurnLeft, TurnRight, Centre, Nod, MouthOpen, Blink],
+            count: 3,
+            onset_min_ms: 400,
+            onset_max_ms: 1500,
+            window_ms: 2500,
+            reaction_min_ms: 150,
+            total_ms: 12_000,
+            mouth_hold_ms: 500,
+        }
+    }
+}
+
+/// The vocabulary belongs to `schema::event`, which does not know about JSON schemas.
+fn deck(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let names: Vec<&str> = Action::ALL.iter().map(|a| a.name()).collect();
+    schemars::json_schema!({ "type": "array", "items": { "type": "string", "enum": names } })
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDoor {
+    /// Milliseconds for which a grant energises the relay. The guard has its own cap of 10 s compiled in.
+    #[schemars(range(min = 200, max = 10_000))]
+    pub hold_ms: u64,
+    /// spawn: `cardea run` starts the guard; socket: somebody else (systemd) did.
+    pub guard: GuardKind,
+    /// Socket of the guard. Unset: guard.sock in the state directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard_socket: Option<PathBuf>,
+    /// The line that the guard owns.
+    pub relay: RawRelay,
+}
+
+impl Default for RawDoor {
+    fn default() -> Self {
+        RawDoor { hold_ms: 3000, guard: GuardKind::Spawn, guard_socket: None, relay: RawRelay::default() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRelay {
+    /// Only sim in this version: a file that holds 0 or 1.
+    pub kind: RelayKind,
+    /// File of the sim line. Unset: relay in the state directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<PathBuf>,
+    /// true: the level stays when its owner dies, as on a Raspberry Pi; false: it falls back.
+    pub persist: bool,
+}
+
+impl Default for RawRelay {
+    fn default() -> Self {
+        RawRelay { kind: RelayKind::Sim, line: None, persist: false }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPrompt {
+    /// console, sim (a JSON line a screen, written to `prompt.path`) or none.
+    pub kind: PromptKind,
+    /// Language at the door, two letters.
+    pub language: String,
+    /// File of the kind sim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+impl Default for RawPrompt {
+    fn default() -> Self {
+        RawPrompt { kind: PromptKind::Console, language: "en".into(), path: None }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRules {
+    /// Failed visits before the door refuses everybody for a while.
+    #[schemars(range(min = 1, max = 10))]
+    pub lockout_failures: u32,
+    /// First lockout in milliseconds; doubles up to an hour.
+    #[schemars(range(min = 1000, max = 3_600_000))]
+    pub lockout_ms: u64,
+}
+
+impl Default for RawRules {
+    fn default() -> Self {
+        RawRules { lockout_failures: 5, lockout_ms: 30_000 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMqtt {
+    /// Whether a broker is spoken to at all.
+    pub enabled: bool,
+    /// Name or address of the broker.
+    pub host: String,
+    /// Port of the broker. Unset: 1883, with TLS 8883.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<u32>,
+    /// First level of every topic; no slash at either end.
+    pub base: String,
+    /// Client id. Unset: cardea-<device.name>.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// User name at the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// File that holds the password: there is none in the configuration itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Certificates that the broker's must chain to; its presence means TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The terminal's own certificate, together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cert_file: Option<PathBuf>,
+    /// Key of `client_cert_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key_file: Option<PathBuf>,
+    /// Seconds between signs of life to the broker.
+    #[schemars(range(min = 5, max = 300))]
+    pub keep_alive_s: u64,
+    /// Whether `event/access` carries names of people beside their ids.
+    pub names: bool,
+}
+
+impl Default for RawMqtt {
+    fn default() -> Self {
+        RawMqtt {
+            enabled: false,
+            host: "127.0.0.1".into(),
+            port: None,
+            base: "cardea".into(),
+            client_id: None,
+            username: None,
+            password_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            keep_alive_s: 15,
+            names: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStore {
+    /// State directory; `--state` overrides it.
+    pub dir: PathBuf,
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        RawStore { dir: "/var/lib/cardea".into() }
+    }
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLog {
+    /// error, warn, info, debug or trace.
+    pub level: RawLevel,
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        RawLog { level: RawLevel::Info }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawInsecure {
+    /// Allows `challenge.mode = "off"`.
+    pub challenge_off: bool,
+    /// File, command, sim and loopback cameras may open a real relay.
+    pub virtual_camera: bool,
+}
