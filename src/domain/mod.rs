@@ -8,3 +8,4 @@ pub mod gesture;
 pub mod liveness;
 pub mod observation;
 pub mod screen;
+pub mod visit;

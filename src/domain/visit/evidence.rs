@@ -1,0 +1,106 @@
+//! What a visit has seen so far.
+
+use super::policy::Policy;
+use crate::base::time::Tick;
+use crate::domain::gallery::Identity;
+use crate::domain::gesture::Gestures;
+use crate::domain::liveness::{PadEvidence, PadPhase};
+use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality};
+use std::collections::VecDeque;
+
+/// A frame equal to one of so many before it is a duplicate; a recording that loops is longer.
+const DIGESTS: usize = 16;
+/// Frame times kept to estimate the rate.
+const RATE: usize = 60;
+
+/// Collected from the frames of one track. Begun anew when the face changes before the first prompt.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    pub track: Option<u32>,
+    pub gestures: Gestures,
+    pub pad: PadEvidence,
+    pub embeddings: Vec<Embedding>,
+    pub votes: Vec<Identity>,
+    pub mean: Option<Embedding>,
+    pub last_face: Option<Tick>,
+    pub last_pad: Option<Tick>,
+    pub last_embedding: Option<Tick>,
+    /// Consecutive embeddings that do not look like the face at the beginning.
+    pub strange: u32,
+    pub several_since: Option<Tick>,
+    /// The last thing that was wrong with a frame.
+    pub trouble: Option<Quality>,
+}
+
+impl Evidence {
+    pub fn new(policy: &Policy) -> Self {
+        Evidence {
+            track: None,
+            gestures: Gestures::new(policy.limits.clone(), policy.mirrored),
+            pad: PadEvidence::new(policy.pad.clone(), policy.pad_frames),
+            embeddings: Vec::new(),
+            votes: Vec::new(),
+            mean: None,
+            last_face: None,
+            last_pad: None,
+            last_embedding: None,
+            strange: 0,
+            several_since: None,
+            trouble: None,
+        }
+    }
+
+    /// Takes the PAD scores of a frame that is fit for them.
+    pub fn take_pad(&mut self, phase: PadPhase, at: Tick, face: &FaceSeen) {
+        if face.quality == Quality::Ok && face.frontal && !face.pad.is_empty() {
+            self.pad.take(phase, &face.pad);
+            self.last_pad = Some(at);
+        }
+    }
+}
+
+/// The order and the rate of frames, and whether one came twice.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stream {
+    pub epoch: Option<u32>,
+    last_frame: Option<u64>,
+    digests: VecDeque<u64>,
+    times: VecDeque<Tick>,
+    pub duplicates: u32,
+    pub stale: u32,
+    pub newest: Option<Tick>,
+}
+
+impl Stream {
+    /// False for a frame out of order, which is not looked at.
+    pub fn admit(&mut self, o: &Observation) -> bool {
+        if self.last_frame.is_some_and(|l| o.frame <= l) || self.newest.is_some_and(|n| o.captured <= n) {
+            self.stale += 1;
+            return false;
+        }
+        self.last_frame = Some(o.frame);
+        self.newest = Some(o.captured);
+        self.duplicates += u32::from(self.digests.contains(&o.digest));
+        self.digests.push_back(o.digest);
+        self.times.push_back(o.captured);
+        if self.digests.len() > DIGESTS {
+            self.digests.pop_front();
+        }
+        if self.times.len() > RATE {
+            self.times.pop_front();
+        }
+        true
+    }
+
+    /// Frames a second over the last two seconds or so; zero of fewer than two frames.
+    pub fn fps(&self) -> f32 {
+        match (self.times.front(), self.times.back()) {
+            (Some(first), Some(last)) if last > first => {
+                #[expect(clippy::cast_precision_loss, reason = "at most sixty frames")]
+                let gaps = (self.times.len() - 1) as f32;
+                gaps / last.since(*first).as_secs_f32()
+            }
+            _ => 0.0,
+        }
+    }
+}

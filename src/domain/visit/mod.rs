@@ -1,0 +1,765 @@
+//! One attempt by one person in front of a camera, from presence to verdict.
+//!
+//! ```text
+//! WAITING --big face for 0.5 s--> ASSESS --quality, PAD, identity known or not--> BETWEEN --neutral, onset--> ASKED
+//!    ^                              |  ^                                            |  ^                        |
+//!    +------ face gone ------------+  +--- face changed before the first prompt ----+  +---- action in time ---+
+//!                                                                                                              |
+//!                                                       DONE <--same person again-- REMATCH <--last action----+
+//! ```
+//!
+//! Every state can end in DONE with a refusal. Unknown people get the same challenge with the same timing as known
+//! ones; their refusal comes at the end. Times are those of capture; `now` only tells whether a frame is too old.
+
+mod evidence;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+pub use policy::{ChallengeSource, Gate, Policy};
+
+use crate::base::time::Tick;
+use crate::domain::challenge::{Onset, Plan, Step};
+use crate::domain::gallery::Identity;
+use crate::domain::gesture::Seen;
+use crate::domain::liveness::{PadPhase, PadVerdict};
+use crate::domain::observation::{FaceSeen, Observation, Quality, Wants};
+use crate::domain::screen::{Advice, Phase, Screen};
+use crate::schema::event::{Action, Event, Goal, Reason, Verdict};
+use crate::schema::ids::{PersonId, VisitId};
+use evidence::{Evidence, Stream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A second face of at least this part of the first one's size means two people.
+pub const SECOND_FACE: f32 = 0.6;
+/// Two people for so long end a challenge; shorter is a false detection.
+const SEVERAL: Duration = Duration::from_millis(200);
+/// Without a face for so long before the challenge, the person has gone.
+const GONE: Duration = Duration::from_millis(1000);
+/// Beside the actions, PAD and embedding run at their own rate.
+const PAD_EVERY: Duration = Duration::from_millis(150);
+const EMBEDDING_EVERY: Duration = Duration::from_millis(180);
+/// An embedding is compared with the beginning only from heads turned less than this, in degrees: beyond, a person is
+/// not like oneself any more (measured: similarity falls below 0.5 at extreme pitch).
+const CONTINUITY_YAW: f32 = 25.0;
+const CONTINUITY_PITCH: f32 = 12.0;
+/// So many embeddings in a row must be strange: one blurred frame is.
+const STRANGE: u32 = 2;
+/// Without PAD and identity there must still be a face to hold on to.
+const LEAST_EMBEDDINGS: usize = 3;
+
+/// What the visit is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    Seen(&'a Observation),
+    /// `next_deadline` is due, or nothing came for a while.
+    Time,
+    /// The daemon stops, or somebody walked up to stop it.
+    Stop,
+    /// The source was opened again, or is another one.
+    CameraChanged,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Show(Screen),
+    Record(Event),
+    Decided(Decision),
+}
+
+/// How a visit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub visit: VisitId,
+    pub goal: Goal,
+    pub verdict: Verdict,
+    pub reason: Option<Reason>,
+    /// Who it was, as far as known; with a refusal only for the journal.
+    pub person: Option<PersonId>,
+    pub began: Tick,
+    pub at: Tick,
+    /// Capture time of the newest frame that the verdict rests on.
+    pub newest: Tick,
+}
+
+/// Whether a gate is open, undecided or shut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateState {
+    Pass,
+    Wait,
+    Fail,
+}
+
+impl GateState {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            GateState::Pass => "pass",
+            GateState::Wait => "wait",
+            GateState::Fail => "fail",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    /// Nobody, or not long enough.
+    Waiting {
+        since: Option<Tick>,
+    },
+    /// Looking: quality, PAD, identity.
+    Assess {
+        until: Tick,
+    },
+    /// The gate before step `step` is open since `gate`; its prompt waits for the onset and a neutral face.
+    Between {
+        step: usize,
+        gate: Tick,
+    },
+    /// The prompt of `step` is shown; `left` repetitions are missing.
+    Asked {
+        step: usize,
+        prompted: Tick,
+        until: Tick,
+        left: u8,
+    },
+    /// All actions are done: the same person?
+    Rematch {
+        until: Tick,
+    },
+    Done(Decision),
+}
+
+/// The state machine of one visit.
+#[derive(Debug)]
+pub struct Visit {
+    policy: Arc<Policy>,
+    id: VisitId,
+    seed: [u8; 32],
+    state: State,
+    stream: Stream,
+    evidence: Evidence,
+    began: Option<Tick>,
+    identity: Option<Identity>,
+    plan: Plan,
+    challenge_began: Option<Tick>,
+    shown: Screen,
+}
+
+impl Visit {
+    /// A visit that waits for somebody. `seed` is fresh from the kernel's generator; nothing else is random.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, id: VisitId, seed: [u8; 32]) -> Self {
+        Visit {
+            evidence: Evidence::new(&policy),
+            policy,
+            id,
+            seed,
+            state: State::Waiting { since: None },
+            stream: Stream::default(),
+            began: None,
+            identity: None,
+            plan: Plan::default(),
+            challenge_began: None,
+            shown: Screen::IDLE,
+        }
+    }
+
+    /// The verdict, once there is one.
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        match &self.state {
+            State::Done(d) => Some(d),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody is being looked at.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !matches!(self.state, State::Waiting { .. } | State::Done(_))
+    }
+
+    /// What the next frame, captured at `at`, should be asked beyond faces and pose.
+    #[must_use]
+    pub fn wants(&self, at: Tick) -> Wants {
+        let due = |last: Option<Tick>, every| last.is_none_or(|l| at.since(l) >= every);
+        let e = &self.evidence;
+        match &self.state {
+            State::Waiting { .. } | State::Done(_) => Wants::default(),
+            State::Assess { .. } => Wants { eyes: self.may_blink(), pad: true, embedding: true },
+            State::Between { step, .. } | State::Asked { step, .. } => Wants {
+                eyes: self.plan.0.get(*step).is_some_and(|s| s.action == Action::Blink),
+                pad: due(e.last_pad, PAD_EVERY),
+                embedding: due(e.last_embedding, EMBEDDING_EVERY),
+            },
+            State::Rematch { .. } => Wants { eyes: false, pad: due(e.last_pad, PAD_EVERY), embedding: true },
+        }
+    }
+
+    fn may_blink(&self) -> bool {
+        let blink = |s: &[Action]| s.contains(&Action::Blink);
+        match &self.policy.challenge {
+            ChallengeSource::Draw(d) => blink(&d.actions),
+            ChallengeSource::Fixed { order, .. } => order.iter().any(|(a, _)| *a == Action::Blink),
+            ChallengeSource::Planned(p) => p.0.iter().any(|s| s.action == Action::Blink),
+            ChallengeSource::None => false,
+        }
+    }
+
+    /// When [`Input::Time`] is due, if ever.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        match &self.state {
+            State::Waiting { .. } | State::Done(_) => None,
+            State::Assess { until } | State::Asked { until, .. } | State::Rematch { until } => Some(*until),
+            State::Between { .. } => self.challenge_began.map(|b| b + self.policy.challenge_limit),
+        }
+    }
+
+    /// Each gate as it stands.
+    #[must_use]
+    pub fn gates(&self) -> Vec<(Gate, GateState)> {
+        let reason = self.decision().and_then(|d| d.reason);
+        let granted = self.decision().is_some_and(|d| d.verdict == Verdict::Granted);
+        let past = |assessed: bool| if assessed { GateState::Pass } else { GateState::Wait };
+        let assessed = matches!(self.state, State::Between { .. } | State::Asked { .. } | State::Rematch { .. });
+        Gate::ALL
+            .into_iter()
+            .map(|gate| {
+                let failed = reason.is_some_and(|r| gate_of(r) == Some(gate));
+                let state = match gate {
+                    _ if failed => GateState::Fail,
+                    _ if granted => GateState::Pass,
+                    Gate::Intent => past(self.began.is_some()),
+                    Gate::Fresh | Gate::Source | Gate::Timing | Gate::Continuity => past(assessed),
+                    Gate::OneFace if self.evidence.several_since.is_some() => GateState::Fail,
+                    Gate::OneFace => past(self.began.is_some()),
+                    Gate::Quality if self.evidence.trouble.is_some() => GateState::Fail,
+                    Gate::Quality => past(self.began.is_some()),
+                    Gate::Pad => match self.evidence.pad.verdict() {
+                        PadVerdict::Live => GateState::Pass,
+                        PadVerdict::Spoof => GateState::Fail,
+                        PadVerdict::Wait | PadVerdict::Absent => GateState::Wait,
+                    },
+                    Gate::Match => match &self.identity {
+                        None => GateState::Wait,
+                        Some(Identity::Known(_)) => GateState::Pass,
+                        Some(_) => GateState::Fail,
+                    },
+                    Gate::Challenge => past(matches!(self.state, State::Rematch { .. })),
+                    Gate::Rematch => GateState::Wait,
+                };
+                (gate, state)
+            })
+            .collect()
+    }
+
+    /// Takes one input at `now`; effects are to be carried out in order. Ticks must not go backwards.
+    #[must_use]
+    pub fn handle(&mut self, now: Tick, input: Input<'_>) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if self.decision().is_some() {
+            return out;
+        }
+        match input {
+            Input::Seen(o) => self.seen(now, o, &mut out),
+            Input::Time => self.time(now, &mut out),
+            Input::Stop => self.end_if_running(now, Reason::Stopped, &mut out),
+            Input::CameraChanged => self.end_if_running(now, Reason::CameraChanged, &mut out),
+        }
+        out
+    }
+
+    fn end_if_running(&mut self, now: Tick, reason: Reason, out: &mut Vec<Effect>) {
+        if self.is_running() {
+            self.refuse(now, reason, out);
+        } else {
+            self.state = State::Waiting { since: None };
+        }
+    }
+
+    fn seen(&mut self, now: Tick, o: &Observation, out: &mut Vec<Effect>) {
+        let policy = self.policy.clone();
+        if policy.holds(Gate::Fresh) && now.since(o.captured) > policy.max_age {
+            self.stream.stale += 1;
+            return self.time(now, out);
+        }
+        if self.stream.epoch.is_some_and(|e| e != o.epoch) {
+            let was_running = self.is_running();
+            self.stream = Stream::default();
+            self.end_if_running(now, Reason::CameraChanged, out);
+            if was_running {
+                return;
+            }
+        }
+        self.stream.epoch = Some(o.epoch);
+        if !self.stream.admit(o) {
+            return;
+        }
+        if self.is_running() && policy.holds(Gate::Source) && self.stream.duplicates >= 2 {
+            return self.refuse(now, Reason::Injection, out);
+        }
+        self.time(now, out);
+        if self.decision().is_some() {
+            return;
+        }
+        let several = o.faces > 1 && o.second >= SECOND_FACE && policy.holds(Gate::OneFace);
+        match (&o.face, several) {
+            (Some(face), false) => {
+                self.evidence.several_since = None;
+                self.face(now, o, face, out);
+            }
+            (Some(face), true) => self.several(now, o, face, out),
+            (None, _) => {
+                if let State::Waiting { since } = &mut self.state {
+                    *since = None;
+                }
+            }
+        }
+    }
+
+    /// More than one person: nothing is decided on such a frame.
+    fn several(&mut self, now: Tick, o: &Observation, face: &FaceSeen, out: &mut Vec<Effect>) {
+        let since = *self.evidence.several_since.get_or_insert(o.captured);
+        match &mut self.state {
+            State::Waiting { since } => {
+                *since = None;
+                if face.rect.w >= self.policy.min_face_px {
+                    self.show(Screen { phase: Phase::Looking, advice: Some(Advice::OneAtATime), ..Screen::IDLE }, out);
+                }
+            }
+            State::Assess { .. } => {
+                // Those who stay are not gone; the limit of the state ends it.
+                self.evidence.last_face = Some(o.captured);
+                self.evidence.trouble = Some(Quality::Several);
+                self.show(Screen { phase: Phase::Looking, advice: Some(Advice::OneAtATime), ..Screen::IDLE }, out);
+            }
+            _ => {
+                if o.captured.since(since) >= SEVERAL {
+                    self.refuse(now, Reason::SeveralFaces, out);
+                }
+            }
+        }
+    }
+
+    /// One face, on a fresh frame.
+    fn face(&mut self, now: Tick, o: &Observation, face: &FaceSeen, out: &mut Vec<Effect>) {
+        let at = o.captured;
+        if let State::Waiting { since } = &mut self.state {
+            if face.rect.w < self.policy.min_face_px {
+                *since = None;
+                return;
+            }
+            let began = *since.get_or_insert(at);
+            if self.policy.holds(Gate::Intent) && at.since(began) < self.policy.intent {
+                return;
+            }
+            self.began = Some(began);
+            self.state = State::Assess { until: at + self.policy.assess_limit };
+            out.push(Effect::Record(Event::VisitStarted { visit: self.id, goal: self.policy.goal }));
+            self.show(Screen { phase: Phase::Looking, ..Screen::IDLE }, out);
+        }
+        if self.changed(at, face) {
+            if self.prompted() {
+                return self.refuse(now, Reason::FaceChanged, out);
+            }
+            // Nothing was asked yet, so nothing was claimed: whoever is there now begins anew.
+            let until = match self.state {
+                State::Assess { until } => until,
+                _ => at + self.policy.assess_limit,
+            };
+            self.evidence = Evidence::new(&self.policy);
+            self.identity = None;
+            self.state = State::Assess { until };
+        }
+        self.evidence.track = Some(face.track);
+        self.evidence.last_face = Some(at);
+        let actions = self.evidence.gestures.see(at, face);
+        match self.state.clone() {
+            State::Assess { .. } => self.assess(now, at, face, out),
+            State::Between { step, gate } => self.between(now, at, step, gate, face, &actions, out),
+            State::Asked { .. } => self.asked(now, at, face, &actions, out),
+            State::Rematch { .. } => self.rematch(now, at, face, &actions, out),
+            State::Waiting { .. } | State::Done(_) => {}
+        }
+    }
+
+    /// Another track than before, or the same after too long a gap.
+    fn changed(&self, at: Tick, face: &FaceSeen) -> bool {
+        let e = &self.evidence;
+        // Cameras below ten frames a second may miss a frame or two: two and a half of their periods.
+        let period = 1.0 / self.stream.fps().clamp(1.0, 60.0);
+        let gap = self.policy.max_gap.max(Duration::from_secs_f32((2.5 * period).min(1.3)));
+        self.policy.holds(Gate::Continuity)
+            && (e.track.is_some_and(|t| t != face.track) || e.last_face.is_some_and(|l| at.since(l) > gap))
+    }
+
+    /// Whether a prompt has been shown: from then on a change of the face is a refusal.
+    fn prompted(&self) -> bool {
+        match self.state {
+            State::Between { step, .. } => step > 0,
+            State::Asked { .. } | State::Rematch { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn assess(&mut self, now: Tick, at: Tick, face: &FaceSeen, out: &mut Vec<Effect>) {
+        let ok = (face.quality == Quality::Ok && face.frontal) || !self.policy.holds(Gate::Quality);
+        if !ok {
+            let trouble = if face.quality == Quality::Ok { Quality::OffPose } else { face.quality };
+            self.evidence.trouble = Some(trouble);
+            return self.show(Screen { phase: Phase::Looking, advice: advice(trouble), ..Screen::IDLE }, out);
+        }
+        self.evidence.trouble = None;
+        self.show(Screen { phase: Phase::Looking, ..Screen::IDLE }, out);
+        self.evidence.take_pad(PadPhase::Before, at, face);
+        if let Some(embedding) = &face.embedding {
+            self.evidence.votes.push(self.judge(embedding));
+            self.evidence.embeddings.push(embedding.clone());
+            self.evidence.last_embedding = Some(at);
+        }
+        let needed = if self.policy.goal == Goal::Liveness { LEAST_EMBEDDINGS } else { self.policy.agree_of };
+        let pad_ready = self.policy.pad.is_empty() || self.evidence.pad.frames() >= self.policy.pad_frames;
+        if self.evidence.embeddings.len() < needed || !pad_ready {
+            return;
+        }
+        let fps = self.stream.fps();
+        if self.policy.holds(Gate::Fresh) && self.policy.goal == Goal::Identify && fps < self.policy.min_fps {
+            return self.refuse(now, Reason::Degraded, out);
+        }
+        self.identity = Some(self.agreed());
+        self.evidence.mean = self.policy.gallery.metric().mean(&self.evidence.embeddings);
+        self.plan = self.draw(fps);
+        self.challenge_began = Some(at);
+        if self.plan.0.is_empty() {
+            return self.finish(now, out);
+        }
+        self.state = State::Between { step: 0, gate: at };
+    }
+
+    fn draw(&self, fps: f32) -> Plan {
+        match &self.policy.challenge {
+            ChallengeSource::Draw(deck) => deck.draw(self.seed, fps),
+            ChallengeSource::Fixed { deck, order, onsets } => deck.time(self.seed, order, onsets),
+            ChallengeSource::Planned(plan) => plan.clone(),
+            ChallengeSource::None => Plan::default(),
+        }
+    }
+
+    fn judge(&self, embedding: &[f32]) -> Identity {
+        self.policy.matching.judge(&self.policy.gallery.search(embedding))
+    }
+
+    /// The id that enough of the newest frames agree on.
+    fn agreed(&self) -> Identity {
+        let recent = &self.evidence.votes[self.evidence.votes.len().saturating_sub(self.policy.agree_of)..];
+        let count = |who: &Identity| recent.iter().filter(|v| *v == who).count();
+        match recent.iter().max_by_key(|v| (count(v), matches!(v, Identity::Known(_)))) {
+            Some(Identity::Known(id)) if count(&Identity::Known(id.clone())) >= self.policy.agree => {
+                Identity::Known(id.clone())
+            }
+            Some(Identity::Ambiguous) => Identity::Ambiguous,
+            _ => Identity::NoMatch,
+        }
+    }
+
+    /// PAD and continuity go on beside the actions; true when that ended the visit.
+    fn watch(&mut self, now: Tick, at: Tick, face: &FaceSeen, out: &mut Vec<Effect>) -> bool {
+        self.evidence.take_pad(PadPhase::During, at, face);
+        let Some(embedding) = &face.embedding else { return false };
+        self.evidence.last_embedding = Some(at);
+        let pose = self.evidence.gestures.relative();
+        let comparable = pose.yaw.abs() < CONTINUITY_YAW && pose.pitch.abs() < CONTINUITY_PITCH;
+        let same = self
+            .evidence
+            .mean
+            .as_ref()
+            .and_then(|mean| self.policy.gallery.metric().similarity(mean, embedding))
+            .is_some_and(|s| s.get() >= self.policy.continuity);
+        if !comparable {
+            return false;
+        }
+        self.evidence.strange = if same { 0 } else { self.evidence.strange + 1 };
+        if self.evidence.strange >= STRANGE && self.policy.holds(Gate::Continuity) {
+            self.refuse(now, Reason::FaceChanged, out);
+            return true;
+        }
+        false
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state and of one frame")]
+    fn between(
+        &mut self,
+        now: Tick,
+        at: Tick,
+        index: usize,
+        gate: Tick,
+        face: &FaceSeen,
+        actions: &[Seen],
+        out: &mut Vec<Effect>,
+    ) {
+        if self.watch(now, at, face, out) {
+            return;
+        }
+        let Some(step) = self.plan.0.get(index).copied() else { return self.finish(now, out) };
+        // What was asked last may show again until the face is back at rest; anything else was not asked for.
+        let before = index.checked_sub(1).and_then(|i| self.plan.0.get(i)).map(|s| s.action);
+        if actions.iter().any(|s| is_deliberate(s.action) && Some(s.action) != before)
+            && self.policy.holds(Gate::Timing)
+        {
+            return self.refuse(now, Reason::ChallengeFailed, out);
+        }
+        let due = match step.onset {
+            Onset::After(d) => gate + d,
+            Onset::At(t) => t,
+        };
+        let ready = step.action == Action::Centre || self.evidence.gestures.is_neutral();
+        if at < due || !ready {
+            return;
+        }
+        let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
+        let number = u8::try_from(index + 1).unwrap_or(u8::MAX);
+        self.state = State::Asked { step: index, prompted: at, until: at + step.window, left: step.times };
+        out.push(Effect::Record(Event::VisitPrompted { visit: self.id, action: step.action, step: number, of: total }));
+        self.show(
+            Screen {
+                phase: Phase::Challenge,
+                action: Some(step.action),
+                progress: (number - 1, total),
+                verdict: None,
+                advice: None,
+            },
+            out,
+        );
+    }
+
+    fn asked(&mut self, now: Tick, at: Tick, face: &FaceSeen, actions: &[Seen], out: &mut Vec<Effect>) {
+        if self.watch(now, at, face, out) {
+            return;
+        }
+        for seen in actions {
+            let State::Asked { step: index, prompted, until, left } = self.state.clone() else { return };
+            let Some(step) = self.plan.0.get(index).copied() else { return };
+            let early = seen.onset < prompted + self.policy.reaction_min && self.policy.holds(Gate::Timing);
+            if seen.action != step.action || early {
+                if is_deliberate(seen.action) && self.policy.holds(Gate::Timing) {
+                    return self.refuse(now, Reason::ChallengeFailed, out);
+                }
+                continue;
+            }
+            if left > 1 {
+                self.state = State::Asked { step: index, prompted, until, left: left - 1 };
+            } else {
+                self.passed(now, at, index, &step, out);
+            }
+        }
+    }
+
+    /// Step `index` was done in time.
+    fn passed(&mut self, now: Tick, at: Tick, index: usize, _step: &Step, out: &mut Vec<Effect>) {
+        let next = index + 1;
+        let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
+        let done = u8::try_from(next).unwrap_or(u8::MAX);
+        self.show(
+            Screen { phase: Phase::Challenge, action: None, progress: (done, total), verdict: None, advice: None },
+            out,
+        );
+        self.state = if next < self.plan.0.len() {
+            State::Between { step: next, gate: at }
+        } else if self.policy.goal == Goal::Liveness || !self.policy.holds(Gate::Rematch) {
+            return self.finish(now, out);
+        } else {
+            State::Rematch { until: at + self.policy.rematch_limit }
+        };
+    }
+
+    /// Waits for a frontal frame and asks once more who it is, at the full threshold.
+    fn rematch(&mut self, now: Tick, at: Tick, face: &FaceSeen, actions: &[Seen], out: &mut Vec<Effect>) {
+        if self.watch(now, at, face, out) {
+            return;
+        }
+        let last = self.plan.0.last().map(|s| s.action);
+        if actions.iter().any(|s| is_deliberate(s.action) && Some(s.action) != last) && self.policy.holds(Gate::Timing)
+        {
+            return self.refuse(now, Reason::ChallengeFailed, out);
+        }
+        let fit = face.quality == Quality::Ok && face.frontal;
+        let (Some(embedding), true) = (&face.embedding, fit) else { return };
+        match (self.judge(embedding), &self.identity) {
+            (Identity::Known(a), Some(Identity::Known(b))) if a == *b => self.finish(now, out),
+            (Identity::Known(_), Some(Identity::Known(_))) => self.refuse(now, Reason::ChallengeMismatch, out),
+            // Somebody unknown stays unknown, whatever this frame says; a known one may need a better frame.
+            (_, Some(Identity::Known(_))) => {}
+            _ => self.finish(now, out),
+        }
+    }
+
+    /// All gates before the verdict have been passed or written down: what remains is to say so.
+    fn finish(&mut self, now: Tick, out: &mut Vec<Effect>) {
+        if self.policy.holds(Gate::Pad) {
+            match self.evidence.pad.verdict() {
+                PadVerdict::Spoof => return self.refuse(now, Reason::Spoof, out),
+                PadVerdict::Wait => return self.refuse(now, Reason::PoorQuality, out),
+                // Without a network only the challenge can speak for life.
+                PadVerdict::Absent if self.plan.0.is_empty() => return self.refuse(now, Reason::Spoof, out),
+                PadVerdict::Absent | PadVerdict::Live => {}
+            }
+        }
+        let newest = self.stream.newest.unwrap_or_default();
+        if self.policy.holds(Gate::Fresh) && now.since(newest) > self.policy.max_age {
+            return self.refuse(now, Reason::Degraded, out);
+        }
+        let person = match (&self.policy.goal, &self.identity) {
+            (Goal::Liveness, _) => None,
+            (_, Some(Identity::Known(id))) => Some(id.clone()),
+            (_, Some(Identity::Ambiguous)) => return self.refuse(now, Reason::AmbiguousMatch, out),
+            _ => return self.refuse(now, Reason::NoMatch, out),
+        };
+        self.decide(now, Verdict::Granted, None, person, out);
+    }
+
+    fn refuse(&mut self, now: Tick, reason: Reason, out: &mut Vec<Effect>) {
+        let person = match &self.identity {
+            Some(Identity::Known(id)) if self.policy.goal != Goal::Liveness => Some(id.clone()),
+            _ => None,
+        };
+        self.decide(now, reason.verdict(), Some(reason), person, out);
+    }
+
+    fn decide(
+        &mut self,
+        now: Tick,
+        verdict: Verdict,
+        reason: Option<Reason>,
+        person: Option<PersonId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let began = self.began.unwrap_or(now);
+        let newest = self.stream.newest.unwrap_or(began);
+        let decision = Decision {
+            visit: self.id,
+            goal: self.policy.goal,
+            verdict,
+            reason,
+            person: person.clone(),
+            began,
+            at: now,
+            newest,
+        };
+        out.push(Effect::Record(Event::VisitEnded {
+            visit: self.id,
+            goal: self.policy.goal,
+            verdict,
+            reason,
+            person,
+            duration_ms: u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
+        }));
+        self.show(
+            Screen {
+                phase: Phase::Done,
+                action: None,
+                progress: (0, 0),
+                verdict: Some(verdict),
+                advice: reason.and_then(|r| verdict_advice(r, self.evidence.trouble)),
+            },
+            out,
+        );
+        out.push(Effect::Decided(decision.clone()));
+        self.state = State::Done(decision);
+    }
+
+    /// Deadlines, and the person who has gone.
+    fn time(&mut self, now: Tick, out: &mut Vec<Effect>) {
+        let dead_camera = self.policy.holds(Gate::Fresh)
+            && self.stream.newest.is_some_and(|n| now.since(n) > self.policy.max_age + GONE);
+        match self.state.clone() {
+            State::Waiting { .. } if dead_camera => self.state = State::Waiting { since: None },
+            State::Waiting { .. } | State::Done(_) => {}
+            _ if dead_camera => self.refuse(now, Reason::Degraded, out),
+            State::Assess { until } => {
+                let gone = self.evidence.last_face.is_some_and(|l| now.since(l) > GONE + self.policy.max_age);
+                if gone {
+                    self.refuse(now, Reason::NoFace, out);
+                } else if now >= until {
+                    let reason = match self.evidence.trouble {
+                        Some(Quality::Several) => Reason::SeveralFaces,
+                        Some(_) => Reason::PoorQuality,
+                        None => Reason::Degraded,
+                    };
+                    self.refuse(now, reason, out);
+                }
+            }
+            State::Between { .. } => {
+                if self.next_deadline().is_some_and(|d| now >= d) && self.policy.holds(Gate::Challenge) {
+                    self.refuse(now, Reason::ChallengeTimeout, out);
+                }
+            }
+            State::Asked { until, .. } => {
+                if now >= until && self.policy.holds(Gate::Challenge) {
+                    self.refuse(now, Reason::ChallengeTimeout, out);
+                }
+            }
+            State::Rematch { until } => {
+                if now >= until {
+                    self.refuse(now, Reason::ChallengeMismatch, out);
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, screen: Screen, out: &mut Vec<Effect>) {
+        if screen != self.shown {
+            self.shown = screen;
+            out.push(Effect::Show(screen));
+        }
+    }
+}
+
+/// Nobody does these by accident; blink, smile and centre happen unasked and are ignored.
+const fn is_deliberate(action: Action) -> bool {
+    matches!(action, Action::TurnLeft | Action::TurnRight | Action::Nod | Action::MouthOpen)
+}
+
+/// The gate that a reason belongs to.
+const fn gate_of(reason: Reason) -> Option<Gate> {
+    Some(match reason {
+        Reason::NoMatch | Reason::AmbiguousMatch => Gate::Match,
+        Reason::Spoof => Gate::Pad,
+        Reason::Injection | Reason::CameraChanged => Gate::Source,
+        Reason::ChallengeFailed => Gate::Timing,
+        Reason::ChallengeTimeout => Gate::Challenge,
+        Reason::ChallengeMismatch => Gate::Rematch,
+        Reason::FaceChanged => Gate::Continuity,
+        Reason::PoorQuality => Gate::Quality,
+        Reason::SeveralFaces => Gate::OneFace,
+        Reason::Degraded => Gate::Fresh,
+        Reason::NoFace => Gate::Intent,
+        _ => return None,
+    })
+}
+
+/// What helps against a poor picture.
+const fn advice(quality: Quality) -> Option<Advice> {
+    Some(match quality {
+        Quality::Ok => return None,
+        Quality::TooSmall => Advice::ComeCloser,
+        Quality::Blurred => Advice::HoldStill,
+        Quality::Dark => Advice::MoreLight,
+        Quality::Bright => Advice::LessLight,
+        Quality::OffPose => Advice::FaceTheCamera,
+        Quality::Several => Advice::OneAtATime,
+    })
+}
+
+/// Advice that goes with a verdict: about the picture, never about identity or PAD.
+fn verdict_advice(reason: Reason, trouble: Option<Quality>) -> Option<Advice> {
+    match reason {
+        Reason::PoorQuality => trouble.and_then(advice),
+        Reason::SeveralFaces => Some(Advice::OneAtATime),
+        _ => None,
+    }
+}
