@@ -1,3 +1,15 @@
 //! From a frame to an observation.
 
+pub mod align;
+pub mod blazeface;
+pub mod detection;
+pub mod embedding;
+pub mod eyes;
+pub mod facemesh;
+pub mod family;
 pub mod frame;
+pub mod nms;
+pub mod pad;
+pub mod tensor;
+pub mod warp;
+pub mod yunet;
