@@ -469,9 +469,16 @@ impl Visit {
 
     /// PAD and continuity go on beside the actions; true when that ended the visit.
     fn watch(&mut self, now: Tick, at: Tick, face: &FaceSeen, out: &mut Vec<Effect>) -> bool {
+        let wanted = self.wants(at);
         self.evidence.take_pad(PadPhase::During, at, face);
+        // A turned head gives neither PAD nor embedding; asking again on its very next frame would only cost time.
+        if wanted.pad {
+            self.evidence.last_pad = Some(at);
+        }
+        if wanted.embedding {
+            self.evidence.last_embedding = Some(at);
+        }
         let Some(embedding) = &face.embedding else { return false };
-        self.evidence.last_embedding = Some(at);
         let pose = self.evidence.gestures.relative();
         let comparable = pose.yaw.abs() < CONTINUITY_YAW && pose.pitch.abs() < CONTINUITY_PITCH;
         let same = self
