@@ -2,6 +2,7 @@
 
 pub mod align;
 pub mod blazeface;
+pub mod decode;
 pub mod detection;
 pub mod embedding;
 pub mod eyes;
@@ -9,7 +10,11 @@ pub mod facemesh;
 pub mod family;
 pub mod frame;
 pub mod nms;
+pub mod orient;
 pub mod pad;
+pub mod pipeline;
+pub mod pose;
+pub mod quality;
 pub mod tensor;
 pub mod warp;
 pub mod yunet;
