@@ -257,3 +257,12 @@ pub struct PersonSummary {
     pub models: Vec<String>,
     pub enrolled_unix_ms: i64,
 }
+
+impl<T: Infer + ?Sized> Infer for Box<T> {
+    fn run(&mut self, net: NetId, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>, PortError> {
+        (**self).run(net, input)
+    }
+    fn frame(&mut self, seq: u64) {
+        (**self).frame(seq);
+    }
+}

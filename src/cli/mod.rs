@@ -4,6 +4,7 @@
 //! `error: <file or key>: <what>; <what to do>`, and with `--json` also an object on standard output.
 
 mod bench;
+mod clip;
 mod config;
 mod demo;
 mod doctor;
@@ -16,9 +17,11 @@ mod models;
 mod people;
 mod replay;
 mod run;
+mod still;
 mod verify;
 
 use crate::config::{Config, Faults, Inputs, load};
+use crate::ports::PortError;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +65,12 @@ impl Failure {
     /// A failure with everything that its reader needs.
     pub fn new(code: Code, subject: impl Into<String>, what: impl ToString, hint: impl Into<String>) -> Self {
         Failure { code, subject: subject.into(), what: what.to_string(), hint: hint.into() }
+    }
+
+    /// A part of the machine or of the installation is not there.
+    #[must_use]
+    pub fn unavailable(e: PortError) -> Self {
+        Failure::new(Code::Unavailable, e.what, e.cause, e.hint)
     }
 }
 

@@ -1,1 +1,3 @@
-//! To come.
+//! The shell: puts the parts together, carries effects out, decides nothing.
+
+pub mod engine;

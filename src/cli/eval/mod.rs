@@ -1,0 +1,73 @@
+//! `cardea eval`: error rates on labelled data, by the product's own pipeline and visit.
+
+mod actions;
+mod clips;
+mod faces;
+mod gallery;
+mod labels;
+mod pad;
+mod stats;
+
+use super::{Failure, Globals, Outcome};
+use crate::config::Config;
+use crate::runtime::engine::Engine;
+use clap::Subcommand;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// Pack instead of the configured one.
+    #[arg(long, global = true)]
+    pack: Option<String>,
+    /// auto, fp32 or int8 instead of the configured precision.
+    #[arg(long, global = true)]
+    precision: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Verification: false non-match rate at false match rates.
+    Faces(faces::Args),
+    /// Identification: who is missed, who is let in, at the default threshold.
+    Gallery(gallery::Args),
+    /// Attack presentations accepted and live ones refused, by source and species.
+    Pad(pad::Args),
+    /// Actions on the signal stream, and whole visits on clips.
+    Clips(clips::Args),
+}
+
+pub fn run(globals: &Globals, args: Args) -> Outcome {
+    let (config, engine) = open(globals, args.pack.as_deref(), args.precision.as_deref())?;
+    match args.what {
+        What::Faces(a) => faces::run(globals, &config, engine, &a),
+        What::Gallery(a) => gallery::run(globals, &config, engine, &a),
+        What::Pad(a) => pad::run(globals, &config, engine, &a),
+        What::Clips(a) => clips::run(globals, &config, engine, &a),
+    }
+}
+
+/// Configuration and networks, with pack and precision of the command line over those of the file.
+pub(in crate::cli) fn open(
+    globals: &Globals,
+    pack: Option<&str>,
+    precision: Option<&str>,
+) -> Result<(Config, Engine), Failure> {
+    let mut globals = globals.clone();
+    let set = [("models.pack", pack), ("models.precision", precision)];
+    globals.set.extend(set.into_iter().filter_map(|(k, v)| v.map(|v| format!("{k}={v:?}"))));
+    let config = super::load_config(&globals)?;
+    let engine = Engine::open(&config).map_err(Failure::unavailable)?;
+    Ok((config, engine))
+}
+
+/// Tells people how far it has got, on standard error and only on a terminal.
+fn progress(total: usize, what: &str) -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new(total as u64);
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}

@@ -1,0 +1,249 @@
+//! The networks of the configured pack behind one pipeline, and the policy that goes with them. `run`, `demo`,
+//! `replay`, `eval` and the commands on pictures all get theirs here.
+
+use crate::adapters::infer::manifest::{self, FilePrecision, Pack};
+use crate::adapters::infer::ort::{ALL_ROLES, Loaded, OrtEngine, Settings};
+use crate::config::Config;
+use crate::config::sections::{ChallengeMode, Precision};
+use crate::domain::challenge::Deck;
+use crate::domain::gallery::{Curve, Gallery, MatchRule, Metric, Template, Threshold};
+use crate::domain::liveness::PadRule;
+use crate::domain::observation::Embedding;
+use crate::domain::visit::{ChallengeSource, Policy};
+use crate::ports::{Infer, Person, PortError, Recovery};
+use crate::schema::event::Goal;
+use crate::schema::ids::PersonId;
+use crate::vision::family::Role;
+use crate::vision::pipeline::{Pipeline, VisionError};
+use crate::vision::quality::Rules;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// False-match rate of 1:1 comparisons, the figure that the field asks for; a lower `recognition.target_fpir` lowers it.
+const VERIFY_FMR: f64 = 1e-4;
+
+/// A loaded and checked pack.
+pub struct Engine {
+    pub pipeline: Pipeline<Box<dyn Infer>>,
+    pack: Pack,
+    loaded: Vec<Loaded>,
+    embedding: EmbeddingModel,
+}
+
+/// What templates are tagged with.
+#[derive(Clone, Debug)]
+struct EmbeddingModel {
+    sha256: String,
+    precision: FilePrecision,
+    metric: Metric,
+}
+
+impl Engine {
+    /// Loads every network of the pack, checks digests and known answers.
+    ///
+    /// # Errors
+    /// A missing library or file, a wrong digest, a wrong known answer, a pack without a network that a visit needs.
+    pub fn open(config: &Config) -> Result<Self, PortError> {
+        let m = config.models();
+        let pack = Pack::read(&m.packs, &m.pack)?;
+        let settings = Settings {
+            cache: &m.cache,
+            precision: m.precision,
+            runtime: m.runtime.as_deref(),
+            threads: m.threads,
+            roles: ALL_ROLES,
+        };
+        let ort = OrtEngine::load(&pack, &settings)?;
+        let loaded = ort.loaded().to_vec();
+        let rules = Rules { min_face_px: config.recognition().min_face_px, ..Rules::default() };
+        let embedding = embedding_model(&pack, m.precision)?;
+        let pipeline = Pipeline::new(Box::new(ort) as Box<dyn Infer>, &pack.nets(), rules)
+            .map_err(|e: VisionError| fatal("use the pack", e, "choose another models.pack"))?;
+        Ok(Engine { pipeline, pack, loaded, embedding })
+    }
+
+    /// The pack's manifest.
+    #[must_use]
+    pub fn pack(&self) -> &Pack {
+        &self.pack
+    }
+
+    /// The files that are in use.
+    #[must_use]
+    pub fn loaded(&self) -> &[Loaded] {
+        &self.loaded
+    }
+
+    /// `fp32`, `int8`, or `mixed`.
+    #[must_use]
+    pub fn precision_name(&self) -> &'static str {
+        let all = |p| self.loaded.iter().all(|l| l.precision == p);
+        if all(FilePrecision::Fp32) {
+            "fp32"
+        } else if all(FilePrecision::Int8) {
+            "int8"
+        } else {
+            "mixed"
+        }
+    }
+
+    /// Digest of the embedding file, which every template carries.
+    #[must_use]
+    pub fn embedding_digest(&self) -> &str {
+        &self.embedding.sha256
+    }
+
+    /// How embeddings are compared.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.embedding.metric
+    }
+
+    /// A template of this engine's embedding network.
+    #[must_use]
+    pub fn template(&self, embedding: Embedding) -> Template {
+        Template { model: self.embedding.sha256.clone(), embedding }
+    }
+
+    /// The gallery of those templates that this engine's network made.
+    #[must_use]
+    pub fn gallery(&self, people: &[Person]) -> (Gallery, u32) {
+        let mut of = BTreeMap::<PersonId, Vec<Embedding>>::new();
+        for p in people {
+            let mine = p.templates.iter().filter(|t| t.model == self.embedding.sha256);
+            of.entry(p.id.clone()).or_default().extend(mine.map(|t| t.embedding.clone()));
+        }
+        of.retain(|_, v| !v.is_empty());
+        let dim = of.values().flatten().next().map_or(1, |e| e.len());
+        let fewest = of.values().map(Vec::len).min().unwrap_or(0);
+        (Gallery::new(self.embedding.metric, dim, &of).0, u32::try_from(fewest).unwrap_or(u32::MAX))
+    }
+
+    /// The measured curve for so many templates a person, and the similarity that continuity needs.
+    ///
+    /// # Errors
+    /// The manifest has no measured thresholds for the precision in use.
+    pub fn curve(&self, templates: u32) -> Result<(Curve, f32), PortError> {
+        let p = self.embedding.precision;
+        let entry = self.pack.recognition_for(p, templates.max(1)).ok_or_else(|| {
+            fatal(
+                "take the thresholds",
+                format!("the pack {} has none measured for {} embeddings", self.pack.name, p.name()),
+                "choose another models.pack or models.precision",
+            )
+        })?;
+        #[expect(clippy::cast_possible_truncation, reason = "thresholds have few digits")]
+        let points = entry.curve.iter().map(|(f, t)| (*f, *t as f32)).collect();
+        let curve = Curve::new(points)
+            .ok_or_else(|| fatal("take the thresholds", "the curve has fewer than two points", "mend the manifest"))?;
+        #[expect(clippy::cast_possible_truncation, reason = "thresholds have few digits")]
+        let continuity = entry.continuity as f32;
+        Ok((curve, continuity))
+    }
+
+    /// tau for a goal and a gallery, tightened as configured.
+    ///
+    /// # Errors
+    /// As [`Engine::curve`].
+    pub fn threshold(&self, config: &Config, goal: Goal, n: usize, templates: u32) -> Result<Threshold, PortError> {
+        let (curve, _) = self.curve(templates)?;
+        let r = config.recognition();
+        let t = match goal {
+            Goal::Identify => curve.for_gallery(r.target_fpir, n),
+            Goal::Verify | Goal::Liveness => curve.at(VERIFY_FMR.min(r.target_fpir)),
+        };
+        Ok(Threshold { value: t.value + r.tighten, ..t })
+    }
+
+    /// Everything that a visit is judged by.
+    ///
+    /// # Errors
+    /// Thresholds are missing in the manifest.
+    pub fn policy(
+        &self,
+        config: &Config,
+        goal: Goal,
+        gallery: Arc<Gallery>,
+        templates: u32,
+        challenge: ChallengeSource,
+    ) -> Result<Policy, PortError> {
+        let (_, continuity) = self.curve(templates)?;
+        let tau = self.threshold(config, goal, gallery.len(), templates)?;
+        let (r, l, c) = (config.recognition(), config.liveness(), config.challenge());
+        // Within one person's gallery there is no second person to keep a distance from.
+        let matching = MatchRule { threshold: tau.value, margin: r.min_margin };
+        let mut policy = Policy::new(goal, gallery, matching, challenge);
+        policy.agree = r.agree;
+        policy.agree_of = r.agree_of;
+        policy.pad = self.pad_rules(l.tighten)?;
+        policy.pad_frames = l.min_frames;
+        policy.reaction_min = c.reaction_min;
+        policy.challenge_limit = c.total;
+        policy.continuity = continuity;
+        policy.limits.mouth_hold = c.mouth_hold;
+        policy.mirrored = config.camera().mirrored;
+        policy.min_face_px = r.min_face_px;
+        Ok(policy)
+    }
+
+    /// The rule of each PAD network that is loaded, in the pipeline's order.
+    ///
+    /// # Errors
+    /// A network has no measured threshold in the precision in use.
+    pub fn pad_rules(&self, tighten: f32) -> Result<Vec<PadRule>, PortError> {
+        let nets = self.pack.models.iter().filter(|m| m.net.role == Role::Pad);
+        nets.map(|m| {
+            let name = &m.net.name;
+            let precision = self.loaded.iter().find(|l| l.name == *name).map(|l| l.precision);
+            let rule = precision.and_then(|p| self.pack.pad_for(name, p)).ok_or_else(|| {
+                let cause = format!("the pack {} has none measured for {name}", self.pack.name);
+                fatal("take the PAD thresholds", cause, "choose another models.pack or models.precision")
+            })?;
+            #[expect(clippy::cast_possible_truncation, reason = "thresholds have few digits")]
+            let (threshold, floor) = (rule.threshold as f32, rule.floor as f32);
+            Ok(PadRule { threshold: (threshold + tighten).min(0.99), floor })
+        })
+        .collect()
+    }
+}
+
+/// Whether the configured challenge is drawn, and from what.
+#[must_use]
+pub fn challenge(config: &Config) -> ChallengeSource {
+    match config.challenge().mode {
+        // Stepping up needs a second factor, which this version does not have: the challenge is always asked.
+        ChallengeMode::Always | ChallengeMode::StepUp => ChallengeSource::Draw(deck(config)),
+        ChallengeMode::Off => ChallengeSource::None,
+    }
+}
+
+/// The configured deck.
+#[must_use]
+pub fn deck(config: &Config) -> Deck {
+    let c = config.challenge();
+    Deck {
+        actions: c.actions.clone(),
+        count: c.count,
+        onset_min: c.onset_min,
+        onset_max: c.onset_max,
+        window: c.window,
+    }
+}
+
+fn embedding_model(pack: &Pack, precision: Precision) -> Result<EmbeddingModel, PortError> {
+    let model = pack
+        .models
+        .iter()
+        .find(|m| m.net.role == Role::Embed)
+        .ok_or_else(|| fatal("use the pack", "it has no embedding network", "choose another models.pack"))?;
+    let file = model.file_for(precision)?;
+    let metric = match pack.recognition.first().map(|r| r.metric) {
+        Some(manifest::Metric::Euclidean) => Metric::Euclidean,
+        _ => Metric::Cosine,
+    };
+    Ok(EmbeddingModel { sha256: file.sha256.clone(), precision: file.precision, metric })
+}
+
+fn fatal(what: &str, cause: impl ToString, hint: &str) -> PortError {
+    PortError::new(what, cause, hint, Recovery::Fatal)
+}
