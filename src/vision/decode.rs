@@ -191,9 +191,12 @@ fn other(bytes: &[u8], limits: &Limits) -> Result<(Picture, Orientation), Decode
     let mut decoder = reader.into_decoder().map_err(corrupt)?;
     let (width, height) = decoder.dimensions();
     limits.admit(width, height, decoder.total_bytes())?;
-    if format == ImageFormat::Png {
-        whole_png(bytes).map_err(|cause| DecodeError::Corrupt { format: name, cause })?;
-    }
+    let whole = match format {
+        ImageFormat::Png => whole_png(bytes),
+        ImageFormat::WebP => whole_riff(bytes),
+        _ => Ok(()),
+    };
+    whole.map_err(|cause| DecodeError::Corrupt { format: name, cause })?;
     let orientation = decoder.orientation().map_err(corrupt)?.into();
     let decoded = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
     Ok((Picture { width, height, rgb: opaque(decoded) }, orientation))
@@ -219,6 +222,15 @@ fn whole_png(bytes: &[u8]) -> Result<(), String> {
         }
         rest = &rest[end + 4..];
     }
+}
+
+/// Checks that all bytes are there which the container claims; the decoder does not miss the last ones.
+fn whole_riff(bytes: &[u8]) -> Result<(), String> {
+    let claimed = bytes.get(4..8).and_then(<[u8]>::first_chunk::<4>).map_or(0, |n| u64::from(u32::from_le_bytes(*n)));
+    if (bytes.len() as u64) < claimed + 8 {
+        return Err(format!("it claims {} bytes and has {}", claimed + 8, bytes.len()));
+    }
+    Ok(())
 }
 
 /// Three bytes a pixel, transparent parts over black.
