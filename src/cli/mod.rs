@@ -21,7 +21,8 @@ mod still;
 mod verify;
 
 use crate::config::{Config, Faults, Inputs, load};
-use crate::ports::PortError;
+use crate::adapters::store::{EncryptedPeople, StoreError, Trouble};
+use crate::ports::{PeopleStore, Person, PortError};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +66,17 @@ impl Failure {
     /// A failure with everything that its reader needs.
     pub fn new(code: Code, subject: impl Into<String>, what: impl ToString, hint: impl Into<String>) -> Self {
         Failure { code, subject: subject.into(), what: what.to_string(), hint: hint.into() }
+    }
+
+    /// The journal or the people cannot be used.
+    #[must_use]
+    pub fn store(e: StoreError) -> Self {
+        let code = match e.trouble {
+            Trouble::Missing | Trouble::Data => Code::BadInput,
+            Trouble::Permission => Code::Permission,
+            Trouble::Full | Trouble::Io => Code::Io,
+        };
+        Failure::new(code, e.port.what, e.port.cause, e.port.hint)
     }
 
     /// A part of the machine or of the installation is not there.
@@ -207,4 +219,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(f.code as u8)
         }
     }
+}
+
+/// Everybody in a state directory with templates of one embedding network; nobody when there are no people yet.
+fn known_people(state: &std::path::Path, model: &str) -> Result<Vec<Person>, Failure> {
+    if !EncryptedPeople::exists(state) {
+        return Ok(Vec::new());
+    }
+    let mut store = EncryptedPeople::open(state).map_err(Failure::store)?;
+    store.load(model).map_err(|e| Failure::new(Code::Io, e.what, e.cause, e.hint))
 }

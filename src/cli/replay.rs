@@ -6,14 +6,13 @@
 use super::clip::{self, Splice};
 use super::{Code, Exit, Failure, Globals, Outcome};
 use crate::adapters::camera::file::ClipOptions;
-use crate::adapters::store::people::EncryptedPeople;
 use crate::adapters::system::uuid_v7;
 use crate::base::time::{Tick, WallTime};
 use crate::config::Config;
 use crate::domain::gesture::Gestures;
 use crate::domain::observation::{Observation, Wants};
 use crate::domain::visit::{ChallengeSource, Decision, Effect, Input, Policy, Visit};
-use crate::ports::{PeopleStore, Person};
+use crate::ports::Person;
 use crate::runtime::engine::{self, Engine};
 use crate::schema::event::{Action, Event, Goal, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
@@ -125,9 +124,7 @@ pub(super) fn order(text: &str) -> Result<Vec<(Action, u8)>, Failure> {
 
 fn people(engine: &mut Engine, args: &Args) -> Result<Vec<Person>, Failure> {
     let mut people = match &args.people {
-        Some(dir) => EncryptedPeople::open(dir)
-            .and_then(|mut s| s.load(engine.embedding_digest()))
-            .map_err(|e| Failure::new(Code::Io, e.what, e.cause, e.hint))?,
+        Some(dir) => super::known_people(dir, engine.embedding_digest())?,
         None => Vec::new(),
     };
     for given in &args.enroll {

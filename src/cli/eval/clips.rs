@@ -3,7 +3,7 @@
 
 use super::actions::{Event, Tally, Truth, frame_time};
 use super::labels::Table;
-use crate::base::time::Tick;
+
 use crate::cli::{Code, Exit, Failure, Globals, Outcome, clip};
 use crate::config::Config;
 use crate::domain::challenge::{Onset, Plan, Step};
@@ -186,6 +186,7 @@ fn play(policy: Policy, all: &[Observation], seed: [u8; 32]) -> Option<Decision>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Tick;
 
     #[test]
     fn a_range_is_two_numbers_or_one() {

@@ -184,7 +184,7 @@ fn write_scores(path: &Path, scores: &[Score]) -> Result<(), Failure> {
     let mut w = csv::Writer::from_path(path).map_err(io)?;
     w.write_record(["a", "b", "same", "score"]).map_err(io)?;
     for s in scores {
-        w.write_record([&s.a, &s.b, if s.same { "1" } else { "0" }, &s.score.to_string()]).map_err(io)?;
+        w.write_record([s.a.as_str(), &s.b, if s.same { "1" } else { "0" }, &s.score.to_string()]).map_err(io)?;
     }
     w.flush().map_err(|e| io(e.into()))
 }
