@@ -1,1 +1,3 @@
-//! To come.
+//! Wiring: carries, decides nothing.
+
+pub mod net;
