@@ -1,7 +1,9 @@
 //! The only types that leave the process as text: records, health, commands, topics.
 //! A serialisable type is a promise to strangers, so every variant's text is pinned by a test.
 
+pub mod access;
 pub mod event;
+pub mod health;
 pub mod ids;
 pub mod record;
 pub mod topics;

@@ -1,6 +1,57 @@
 //! MQTT topics, built in one place from a checked device name and nothing else.
 
 use super::ids::DeviceId;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// `online` or `offline`, retained; the broker itself says `offline` when the terminal vanishes.
+pub const AVAILABILITY: &str = "availability";
+/// [`LockState`], retained.
+pub const LOCK_STATE: &str = "lock/state";
+/// [`super::health::Health`], retained.
+pub const HEALTH: &str = "health";
+/// The last decision as [`super::access::AccessEvent`], retained.
+pub const LAST_ACCESS: &str = "last_access";
+/// [`super::access::AccessEvent`] as it happens, never retained: a retained one would fire automations late.
+pub const EVENT_ACCESS: &str = "event/access";
+/// Every record's text, at least once.
+pub const LOG: &str = "log";
+/// [`LogHead`], retained.
+pub const LOG_HEAD: &str = "log/head";
+
+/// What `lock/state` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LockState {
+    /// The line is inactive.
+    Locked,
+    /// The line is active.
+    Unlocked,
+    /// The line does not follow, or nobody answers for it.
+    Jammed,
+}
+
+impl LockState {
+    /// The payload, which is a bare word and not JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            LockState::Locked => "LOCKED",
+            LockState::Unlocked => "UNLOCKED",
+            LockState::Jammed => "JAMMED",
+        }
+    }
+}
+
+/// The newest record: whoever keeps it can tell later that the end of the journal was cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    pub seq: u64,
+    /// Hash of that record's text, as the next record's `prev` will carry it.
+    pub hash: String,
+    /// The start of the daemon that wrote it.
+    pub boot: Uuid,
+}
 
 /// Topics of one device below a base (`cardea` by default).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +80,16 @@ mod tests {
     #[test]
     fn topics_are_below_the_device() {
         let topics = Topics::new("cardea", &DeviceId::new("front").expect("valid"));
-        assert_eq!(topics.leaf("event/access"), "cardea/front/event/access");
+        assert_eq!(topics.leaf(EVENT_ACCESS), "cardea/front/event/access");
+    }
+
+    #[test]
+    fn what_is_retained_keeps_its_text() {
+        for state in [LockState::Locked, LockState::Unlocked, LockState::Jammed] {
+            assert_eq!(serde_json::to_string(&state).expect("serialises"), format!("\"{}\"", state.word()));
+        }
+        let head = LogHead { seq: 42, hash: "ab".into(), boot: Uuid::from_u128(1) };
+        let text = r#"{"seq":42,"hash":"ab","boot":"00000000-0000-0000-0000-000000000001"}"#;
+        assert_eq!(serde_json::to_string(&head).expect("serialises"), text);
     }
 }

@@ -1,0 +1,298 @@
+//! One connection, from CONNECT to its loss or to a goodbye.
+
+use super::options::{OFFLINE, ONLINE};
+use super::outbox::Inbox;
+use super::pump::{LogPump, WINDOW};
+use super::{Ending, asked_to_end};
+use crate::schema::topics::{self, Topics};
+use rumqttc::{
+    AsyncClient, ConnAck, ConnectionError, Event, Incoming, MqttOptions, PublishNoticeError, PublishOptions, QoS,
+};
+use std::time::{Duration, Instant};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+/// Live events in flight at most.
+const LIVE_WINDOW: usize = 20;
+/// Room for everything that may be under way at once: both windows, the states, availability.
+const REQUESTS: usize = 128;
+/// A goodbye hands out what is left for so long, then waits as long for its own confirmation.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Bytes of a PUBLISH beside topic and payload, generously.
+const OVERHEAD: usize = 64;
+
+/// How a connection ended.
+pub(super) enum Ended {
+    /// It was asked for.
+    Stopped,
+    Lost {
+        why: String,
+        /// Whether the broker confirmed anything.
+        delivered: bool,
+    },
+}
+
+/// Whose PubAck came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Online,
+    Offline,
+    State(usize),
+    Live,
+    Log(u64),
+}
+
+/// A retained topic: what was sent last, and whether that is still on its way. While it is, newer texts only replace
+/// one another, so a slow broker costs intermediate states and never memory.
+#[derive(Debug)]
+struct Slot {
+    leaf: &'static str,
+    sent: Option<String>,
+    flying: bool,
+}
+
+const LOCK: usize = 0;
+const HEALTH: usize = 1;
+const LAST_ACCESS: usize = 2;
+const HEAD: usize = 3;
+
+pub(super) struct Session<'a> {
+    client: AsyncClient,
+    topics: &'a Topics,
+    inbox: &'a mut Inbox,
+    pump: &'a mut LogPump,
+    slots: [Slot; 4],
+    /// `log/head` was read when the newest record was this one.
+    head_of: Option<u64>,
+    head: Option<String>,
+    acks: JoinSet<(Sent, Result<(), PublishNoticeError>)>,
+    live_in_flight: usize,
+    /// The longest packet that the broker takes.
+    max_packet: usize,
+    last_progress: Instant,
+    delivered: bool,
+    /// The broker has confirmed the goodbye.
+    parted: bool,
+    /// The client took no more; the next connection begins behind the cursor.
+    refused_by_client: Option<String>,
+}
+
+impl<'a> Session<'a> {
+    /// Connects once and stays until the connection breaks or an end is asked for.
+    pub(super) async fn run(
+        options: &MqttOptions,
+        topics: &'a Topics,
+        inbox: &'a mut Inbox,
+        pump: &'a mut LogPump,
+        ending: &mut watch::Receiver<Ending>,
+    ) -> Ended {
+        let (client, mut eventloop) = match AsyncClient::builder(options.clone()).capacity(REQUESTS).try_build() {
+            Ok(pair) => pair,
+            Err(e) => return Ended::Lost { why: e.to_string(), delivered: false },
+        };
+        let (connack_tx, connack) = oneshot::channel::<ConnAck>();
+        // The event loop is polled inside of one future that lives as long as the connection: dropping a poll half
+        // way could tear a packet apart.
+        let network = async move {
+            let mut connack_tx = Some(connack_tx);
+            loop {
+                match eventloop.poll().await {
+                    Ok(Event::Incoming(Incoming::ConnAck(ack))) => {
+                        if let Some(tx) = connack_tx.take() {
+                            let _gone_with_the_session = tx.send(ack);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(e) => return e,
+                }
+            }
+        };
+        tokio::pin!(network);
+        let connack = tokio::select! {
+            biased;
+            _ = asked_to_end(ending) => return Ended::Stopped,
+            e = &mut network => return Ended::Lost { why: e.to_string(), delivered: false },
+            Ok(ack) = connack => ack,
+        };
+        let max_packet = connack.properties.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX);
+        let slot = |leaf| Slot { leaf, sent: None, flying: false };
+        let mut session = Session {
+            client,
+            topics,
+            inbox,
+            pump,
+            slots: [slot(topics::LOCK_STATE), slot(topics::HEALTH), slot(topics::LAST_ACCESS), slot(topics::LOG_HEAD)],
+            head_of: None,
+            head: None,
+            acks: JoinSet::new(),
+            live_in_flight: 0,
+            max_packet: usize::try_from(max_packet).unwrap_or(usize::MAX),
+            last_progress: Instant::now(),
+            delivered: false,
+            parted: false,
+            refused_by_client: None,
+        };
+        session.inbox.drop_stale();
+        session.publish_states();
+        // The broker works packets off in order, so `online` stands behind all states.
+        session.publish(topics::AVAILABILITY, ONLINE.to_owned(), true, Sent::Online);
+        session.serve(network, options.keep_alive(), ending).await
+    }
+
+    async fn serve(
+        &mut self,
+        mut network: std::pin::Pin<&mut impl Future<Output = ConnectionError>>,
+        keep_alive: Duration,
+        ending: &mut watch::Receiver<Ending>,
+    ) -> Ended {
+        let patience = keep_alive * 3;
+        // `Some` once a goodbye began: until then the journal may still be handed out.
+        let mut closing: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            self.hand_out(now);
+            if let Some(why) = self.refused_by_client.take() {
+                return Ended::Lost { why, delivered: self.delivered };
+            }
+            if closing.is_some_and(|until| now >= until || self.pump.idle(self.inbox.states.borrow().newest)) {
+                return self.goodbye(network).await;
+            }
+            // A broker that answers pings but confirms nothing would hold the window for ever.
+            let silent = (!self.acks.is_empty()).then(|| self.last_progress + patience);
+            if silent.is_some_and(|t| now >= t) {
+                let why = format!("nothing was confirmed for {} s", patience.as_secs());
+                return Ended::Lost { why, delivered: self.delivered };
+            }
+            let wake = [silent, self.pump.next_deadline(), closing].into_iter().flatten().min();
+            let wake = wake.unwrap_or(now + patience);
+            tokio::select! {
+                e = &mut network => return Ended::Lost { why: e.to_string(), delivered: self.delivered },
+                end = asked_to_end(ending), if closing.is_none() => match end {
+                    Ending::Goodbye => closing = Some(now + GOODBYE),
+                    Ending::Running | Ending::Abandon => return Ended::Stopped,
+                },
+                Some(done) = self.acks.join_next() => self.settle(done, Instant::now()),
+                Ok(()) = self.inbox.states.changed() => {}
+                Some(text) = self.inbox.live.recv(), if self.live_in_flight < LIVE_WINDOW => self.publish_live(text),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    /// Everything that may go now: states first, then what happens at the door, then the journal.
+    fn hand_out(&mut self, now: Instant) {
+        self.pump.tick(now);
+        self.publish_states();
+        while self.live_in_flight < LIVE_WINDOW {
+            let Ok(text) = self.inbox.live.try_recv() else { break };
+            self.publish_live(text);
+        }
+        let newest = self.inbox.states.borrow().newest;
+        for _ in 0..WINDOW {
+            let Some(record) = self.pump.next(newest, now) else { break };
+            if !self.fits(topics::LOG, &record.text) {
+                self.pump.refused(record.seq, "it is longer than the broker's packets may be", now);
+                break;
+            }
+            self.pump.handed(record.seq, now);
+            self.publish(topics::LOG, record.text, false, Sent::Log(record.seq));
+        }
+    }
+
+    fn publish_live(&mut self, text: String) {
+        if self.fits(topics::EVENT_ACCESS, &text) {
+            self.live_in_flight += 1;
+            self.publish(topics::EVENT_ACCESS, text, false, Sent::Live);
+        }
+    }
+
+    fn publish_states(&mut self) {
+        let states = self.inbox.states.borrow_and_update().clone();
+        if self.head_of.is_none_or(|seq| seq < states.newest) && !self.slots[HEAD].flying {
+            self.head = self.pump.head(Instant::now());
+            self.head_of = self.head.is_some().then_some(states.newest);
+        }
+        let head = self.head.clone();
+        let texts = [(LOCK, states.lock.map(|l| l.word().to_owned())), (HEALTH, states.health)];
+        for (at, text) in texts.into_iter().chain([(LAST_ACCESS, states.last_access), (HEAD, head)]) {
+            let slot = &mut self.slots[at];
+            let Some(text) = text.filter(|t| !slot.flying && slot.sent.as_ref() != Some(t)) else { continue };
+            slot.sent = Some(text.clone());
+            let leaf = slot.leaf;
+            if self.fits(leaf, &text) {
+                self.slots[at].flying = true;
+                self.publish(leaf, text, true, Sent::State(at));
+            } else {
+                tracing::warn!(topic = leaf, bytes = text.len(), "longer than the broker's packets may be; left out");
+            }
+        }
+    }
+
+    fn fits(&self, leaf: &str, text: &str) -> bool {
+        self.topics.leaf(leaf).len() + text.len() + OVERHEAD <= self.max_packet
+    }
+
+    /// Hands a packet to the client, whose queue has room for both windows and all states at once.
+    fn publish(&mut self, leaf: &str, text: String, retained: bool, sent: Sent) {
+        if self.acks.is_empty() {
+            self.last_progress = Instant::now();
+        }
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retained);
+        match self.client.try_publish_tracked(self.topics.leaf(leaf), text, options) {
+            Ok(notice) => {
+                self.acks.spawn(async move { (sent, notice.wait_completion_async().await) });
+            }
+            Err(e) => self.refused_by_client = Some(format!("the MQTT client did not take {leaf}: {e}")),
+        }
+    }
+
+    fn settle(&mut self, done: Result<(Sent, Result<(), PublishNoticeError>), tokio::task::JoinError>, now: Instant) {
+        let Ok((sent, outcome)) = done else { return };
+        match sent {
+            Sent::State(at) => self.slots[at].flying = false,
+            Sent::Live => self.live_in_flight -= 1,
+            Sent::Online | Sent::Offline | Sent::Log(_) => {}
+        }
+        match outcome {
+            Ok(()) => {
+                self.last_progress = now;
+                self.delivered = true;
+                match sent {
+                    Sent::Log(seq) => self.pump.confirmed(seq, now),
+                    Sent::Online => self.inbox.counters.connected(),
+                    Sent::Offline => self.parted = true,
+                    Sent::State(_) | Sent::Live => {}
+                }
+            }
+            Err(PublishNoticeError::V5PubAck(reason)) => {
+                self.last_progress = now;
+                match sent {
+                    Sent::Log(seq) => self.pump.refused(seq, &format!("{reason:?}"), now),
+                    Sent::Online | Sent::Offline | Sent::State(_) | Sent::Live => {
+                        tracing::warn!(?sent, ?reason, "the broker refuses a message; check its access list");
+                    }
+                }
+            }
+            // The connection is breaking; its own error says why.
+            Err(_) => {}
+        }
+    }
+
+    /// Says `offline` by itself, since a broker forgets the will of a client that disconnects properly.
+    async fn goodbye(&mut self, mut network: std::pin::Pin<&mut impl Future<Output = ConnectionError>>) -> Ended {
+        self.publish(topics::AVAILABILITY, OFFLINE.to_owned(), true, Sent::Offline);
+        let until = tokio::time::Instant::now() + GOODBYE;
+        while !self.parted {
+            tokio::select! {
+                _ = &mut network => return Ended::Stopped,
+                Some(done) = self.acks.join_next() => self.settle(done, Instant::now()),
+                // Without a DISCONNECT the broker still publishes the will.
+                () = tokio::time::sleep_until(until) => return Ended::Stopped,
+            }
+        }
+        if self.client.try_disconnect_with_timeout(Duration::from_millis(500)).is_ok() {
+            let _either_way = tokio::time::timeout(Duration::from_secs(1), network).await;
+        }
+        Ended::Stopped
+    }
+}

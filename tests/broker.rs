@@ -1,0 +1,358 @@
+//! The MQTT client against a real mosquitto, watched by mosquitto_sub.
+
+#[path = "support/broker.rs"]
+mod broker;
+#[path = "support/journal.rs"]
+mod journal;
+
+use broker::{Broker, Subscriber, left_out, wait_for};
+use cardea::adapters::mqtt::{Client, CursorMoves, Outbox};
+use cardea::config::sections::Mqtt;
+use cardea::ports::Journal;
+use cardea::runtime::net::Net;
+use cardea::schema::event::{Event, Reason};
+use cardea::schema::health::{CameraHealth, Health, HealthStatus, Link};
+use cardea::schema::ids::{DeviceId, PersonId, VisitId};
+use cardea::schema::topics::LockState;
+use journal::MemoryJournal;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+fn settings(port: u16) -> Mqtt {
+    Mqtt {
+        enabled: true,
+        host: "127.0.0.1".into(),
+        port,
+        base: "cardea".into(),
+        client_id: "cardea-front".into(),
+        username: None,
+        password_file: None,
+        ca_file: None,
+        client_cert_file: None,
+        client_key_file: None,
+        keep_alive: Duration::from_secs(5),
+        names: false,
+    }
+}
+
+fn start_with(mqtt: &Mqtt, journal: &MemoryJournal, moves: CursorMoves) -> (Net, Outbox) {
+    let journal = journal.clone();
+    let open = Box::new(move || Ok(Box::new(journal.clone()) as Box<dyn Journal>));
+    let device = DeviceId::new("front").expect("valid");
+    let (client, outbox) = Client::new(mqtt, &device, open, moves).expect("the options are good");
+    (Net::start(client).expect("a thread"), outbox)
+}
+
+fn start(broker: &Broker, journal: &MemoryJournal) -> (Net, Outbox) {
+    start_with(&settings(broker.port), journal, CursorMoves::default())
+}
+
+fn denied(visit: u64) -> Event {
+    let reason = Reason::NoMatch;
+    Event::AccessDenied { visit: VisitId(visit), reason, door: "front".into(), person: None, decision_ms: 412 }
+}
+
+fn granted(visit: u64) -> Event {
+    let person = PersonId::new("p-17").expect("valid");
+    Event::AccessGranted { visit: VisitId(visit), person, door: "front".into(), decision_ms: 412, passive_pad: true }
+}
+
+fn health() -> Health {
+    Health {
+        status: HealthStatus::Ok,
+        problems: vec![],
+        camera: CameraHealth { fps: 15.0, age_ms: Some(20) },
+        guard: Link::Connected,
+        broker: Link::Connected,
+        disk_free_mb: 1000,
+        model_pack: "standard".into(),
+        passive_pad: true,
+        seq: 1,
+    }
+}
+
+/// `seq` of each record on `log`, in the order of arrival.
+fn seqs(subscriber: &Subscriber) -> Vec<u64> {
+    let number = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok()?["seq"].as_u64();
+    subscriber.payloads("cardea/front/log").into_iter().map(|t| number(t).expect("a record")).collect()
+}
+
+fn until_seq(subscriber: &mut Subscriber, seq: u64) {
+    let needle = format!("\"seq\":{seq},");
+    subscriber.until(&needle, |m| m.topic == "cardea/front/log" && m.payload.contains(&needle));
+}
+
+/// Twenty records in flight, mosquitto frozen for 14 s and then killed and started anew; returns the numbers of the
+/// records that a subscriber has seen, out of 140, and the cursor.
+fn after_a_stall_and_a_restart(moves: CursorMoves) -> (BTreeSet<u64>, u64) {
+    let mut broker = Broker::started();
+    let journal = MemoryJournal::default();
+    let mut subscriber = Subscriber::keeping(&broker, "cardea/front/log", "watcher");
+    broker.save_session_of("watcher");
+    let (net, outbox) = start_with(&settings(broker.port), &journal, moves);
+    for n in 1..=100 {
+        outbox.recorded(&journal.commit(denied(n)));
+    }
+    until_seq(&mut subscriber, 100);
+    wait_for("all confirmed", || outbox.status().confirmed == 100 && outbox.status().in_flight == 0);
+
+    broker.freeze();
+    for n in 101..=140 {
+        outbox.recorded(&journal.commit(Event::RelayCoalesced { visit: VisitId(n) }));
+    }
+    wait_for("a full window", || outbox.status().in_flight == 20);
+    std::thread::sleep(Duration::from_secs(14)); // The stall is what is tested: longer than two keep-alives.
+    assert!(!outbox.status().connected, "a silent broker was not noticed");
+    let mut seen: BTreeSet<u64> = seqs(&subscriber).into_iter().collect();
+    drop(subscriber);
+    broker.kill();
+
+    broker.start();
+    let mut subscriber = Subscriber::keeping(&broker, "cardea/front/log", "watcher");
+    until_seq(&mut subscriber, 140);
+    wait_for("a cursor at the end", || outbox.status().cursor == 140);
+    seen.extend(seqs(&subscriber));
+    net.stop();
+    (seen, journal.position())
+}
+
+#[test]
+fn every_record_survives_a_stall_and_a_restart_of_the_broker() {
+    if left_out("every_record_survives_a_stall_and_a_restart_of_the_broker", "mosquitto") {
+        return;
+    }
+    let (seen, cursor) = after_a_stall_and_a_restart(CursorMoves::default());
+    assert_eq!(seen, (1..=140).collect());
+    assert_eq!(cursor, 140);
+}
+
+/// The control: were this to lose nothing, the test above would show nothing.
+#[test]
+fn a_cursor_that_moved_on_publish_would_lose_records() {
+    if left_out("a_cursor_that_moved_on_publish_would_lose_records", "mosquitto") {
+        return;
+    }
+    let (seen, cursor) = after_a_stall_and_a_restart(CursorMoves::on_publish_and_lose_records());
+    assert_eq!(cursor, 140, "it believes that all were delivered");
+    let lost: Vec<u64> = (1..=140).filter(|seq| !seen.contains(seq)).collect();
+    assert!(!lost.is_empty() && lost.iter().all(|seq| (101..=120).contains(seq)), "{lost:?}");
+}
+
+#[test]
+fn online_is_said_after_all_states_and_states_are_retained_but_events_are_not() {
+    if left_out("online_is_said_after_all_states_and_states_are_retained_but_events_are_not", "mosquitto") {
+        return;
+    }
+    let mut broker = Broker::prepared();
+    let journal = MemoryJournal::default();
+    let (net, outbox) = start(&broker, &journal);
+    outbox.lock_state(LockState::Locked);
+    outbox.health(&health());
+    // From before there was a broker: a state is worth saying late, an event is not.
+    outbox.recorded(&journal.commit(granted(1)));
+    broker.start();
+    wait_for("a connection", || outbox.status().connected);
+
+    let mut early = Subscriber::new(&broker, "cardea/front/#");
+    early.until("availability", |m| m.topic == "cardea/front/availability" && m.payload == "online" && m.retained);
+    outbox.recorded(&journal.commit(denied(2)));
+    let event = early.until("the event", |m| m.topic == "cardea/front/event/access");
+    assert!(event.payload.contains(r#""event_type":"denied""#) && event.payload.contains(r#""seq":2,"#), "{event:?}");
+    outbox.lock_state(LockState::Unlocked);
+    early.until("the lock", |m| m.topic == "cardea/front/lock/state" && m.payload == "UNLOCKED" && !m.retained);
+    early.until("the new head", |m| m.topic == "cardea/front/log/head" && m.payload.contains(r#""seq":2,"#));
+
+    let mut late = Subscriber::new(&broker, "cardea/front/#");
+    late.until("availability", |m| m.topic == "cardea/front/availability");
+    while late.seen.len() < 5 {
+        late.until("another retained message", |_| true);
+    }
+    assert!(late.seen.iter().all(|m| m.retained), "{:?}", late.seen);
+    assert_eq!(late.payloads("cardea/front/event/access"), [""; 0]);
+    assert_eq!(late.payloads("cardea/front/log"), [""; 0]);
+    assert_eq!(late.payloads("cardea/front/lock/state"), ["UNLOCKED"]);
+    assert_eq!(late.payloads("cardea/front/availability"), ["online"]);
+    assert_eq!(late.payloads("cardea/front/health"), [health().text()]);
+    let last = late.payloads("cardea/front/last_access");
+    assert!(last.len() == 1 && last[0].contains(r#""seq":2,"#) && last[0].contains(r#""decision_ms":412"#), "{last:?}");
+    let (seq, hash) = journal.clone().head().expect("memory").expect("not empty");
+    let head = format!(r#"{{"seq":{seq},"hash":"{hash}","boot":"00000000-0000-0000-0000-000000000007"}}"#);
+    assert_eq!(late.payloads("cardea/front/log/head"), [head]);
+    net.stop();
+
+    // The broker's own notes tell in which order the terminal spoke when it came.
+    let log = broker.log();
+    let spoke: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("Received PUBLISH from cardea-front"))
+        .filter_map(|line| line.split('\'').nth(1)?.strip_prefix("cardea/front/"))
+        .collect();
+    assert_eq!(spoke[..5], ["lock/state", "health", "last_access", "log/head", "availability"]);
+    assert!(log.contains("as cardea-front (p5, c1, k5)"), "version 5, clean start: {log}");
+    assert!(!log.contains("Received SUBSCRIBE from cardea-front"), "nothing is subscribed to");
+}
+
+#[test]
+fn a_terminal_that_vanishes_is_offline_by_its_will_and_one_that_stops_says_so_itself() {
+    if left_out("a_terminal_that_vanishes_is_offline_by_its_will_and_one_that_stops_says_so_itself", "mosquitto") {
+        return;
+    }
+    let broker = Broker::started();
+    let journal = MemoryJournal::default();
+    let mut subscriber = Subscriber::new(&broker, "cardea/front/availability");
+
+    let (net, outbox) = start(&broker, &journal);
+    subscriber.until("online", |m| m.payload == "online");
+    wait_for("the confirmation", || outbox.status().connected);
+    drop(net); // The socket closes as it does when the process dies: without a DISCONNECT.
+    subscriber.until("the will", |m| m.payload == "offline");
+    assert!(!broker.log().contains("Received DISCONNECT from cardea-front"));
+
+    let (net, _outbox) = start(&broker, &journal);
+    subscriber.until("online again", |m| m.payload == "online");
+    net.stop();
+    subscriber.until("the goodbye", |m| m.payload == "offline");
+    assert!(broker.log().contains("Received DISCONNECT from cardea-front"), "so it was not the will");
+    let retained = Subscriber::new(&broker, "cardea/front/availability").until("the state", |_| true);
+    assert_eq!((retained.retained, retained.payload.as_str()), (true, "offline"));
+}
+
+#[test]
+fn a_thousand_records_drain_in_order_when_the_broker_comes_late() {
+    if left_out("a_thousand_records_drain_in_order_when_the_broker_comes_late", "mosquitto") {
+        return;
+    }
+    let mut broker = Broker::started();
+    drop(Subscriber::keeping(&broker, "cardea/front/log", "watcher"));
+    broker.save_session_of("watcher");
+    broker.kill();
+
+    let journal = MemoryJournal::default();
+    let (net, outbox) = start(&broker, &journal);
+    for n in 1..=1000 {
+        outbox.recorded(&journal.commit(denied(n)));
+    }
+    broker.start();
+    let mut subscriber = Subscriber::keeping(&broker, "cardea/front/log", "watcher");
+    until_seq(&mut subscriber, 1000);
+    assert_eq!(subscriber.payloads("cardea/front/log"), journal.texts(), "every text as it stands in the journal");
+    wait_for("the cursor", || journal.position() == 1000);
+    net.stop();
+}
+
+#[test]
+fn a_restart_of_the_terminal_repeats_only_what_was_in_flight() {
+    if left_out("a_restart_of_the_terminal_repeats_only_what_was_in_flight", "mosquitto") {
+        return;
+    }
+    let broker = Broker::started();
+    let journal = MemoryJournal::default();
+    let mut subscriber = Subscriber::new(&broker, "cardea/front/log");
+    let (net, outbox) = start(&broker, &journal);
+    for n in 1..=50 {
+        outbox.recorded(&journal.commit(denied(n)));
+    }
+    wait_for("the cursor on the disk", || journal.position() == 50);
+    broker.freeze();
+    for n in 51..=80 {
+        outbox.recorded(&journal.commit(denied(n)));
+    }
+    wait_for("a full window", || outbox.status().in_flight == 20);
+    drop(net);
+    assert_eq!(journal.position(), 50, "nothing of it was confirmed");
+    broker.thaw();
+
+    let (net, _outbox) = start(&broker, &journal);
+    until_seq(&mut subscriber, 80);
+    wait_for("the cursor at the end", || journal.position() == 80);
+    net.stop();
+    let seen = seqs(&subscriber);
+    let repeated = seen.len() - 80;
+    let expected: Vec<u64> = (1..=50).chain(51..=50 + repeated as u64).chain(51..=80).collect();
+    assert_eq!(seen, expected);
+    assert!(repeated <= 20);
+}
+
+#[test]
+fn a_sender_never_waits_for_a_broker_that_stands_still() {
+    if left_out("a_sender_never_waits_for_a_broker_that_stands_still", "mosquitto") {
+        return;
+    }
+    let broker = Broker::started();
+    let journal = MemoryJournal::default();
+    let mut subscriber = Subscriber::new(&broker, "cardea/front/event/access");
+    let mut mqtt = settings(broker.port);
+    mqtt.keep_alive = Duration::from_secs(300); // The connection has to live as long as the freeze.
+    let (net, outbox) = start_with(&mqtt, &journal, CursorMoves::default());
+    wait_for("a connection", || outbox.status().connected);
+
+    broker.freeze();
+    for n in 1..=10_000 {
+        outbox.recorded(&journal.commit(denied(n)));
+    }
+    let dropped = outbox.status().live_dropped;
+    assert!((9_900..10_000).contains(&dropped), "84 may be kept: 64 queued, 20 in flight; {dropped} were dropped");
+    broker.thaw();
+    while subscriber.seen.len() as u64 + dropped < 10_000 {
+        subscriber.until("a live event", |_| true);
+    }
+    assert_eq!(outbox.status().live_dropped, dropped, "each event was either sent or counted");
+    drop(net);
+}
+
+/// An issuer, a certificate for `localhost` and one for the terminal, by openssl.
+fn certificates(dir: &std::path::Path) {
+    let openssl = |args: &str| {
+        let run = std::process::Command::new("openssl").args(args.split(' ')).current_dir(dir).output();
+        let out = run.expect("openssl runs");
+        assert!(out.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\n").expect("writes");
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for ca in ["ca", "other"] {
+        openssl(&format!("req -x509 {key} -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca}"));
+    }
+    for name in ["server", "client"] {
+        openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=localhost"));
+        let from = format!("-in {name}.csr -out {name}.pem -extfile ext");
+        openssl(&format!("x509 -req {from} -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"));
+    }
+}
+
+#[test]
+fn tls_needs_the_right_issuer_on_both_sides() {
+    let name = "tls_needs_the_right_issuer_on_both_sides";
+    if left_out(name, "mosquitto") || left_out(name, "openssl") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    certificates(dir.path());
+    let at = |file: &str| dir.path().join(file);
+    let mut broker = Broker::prepared_with(&format!(
+        "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
+        at("ca.pem").display(),
+        at("server.pem").display(),
+        at("server.key").display()
+    ));
+    broker.start();
+    let mut mqtt = settings(broker.port);
+    mqtt.host = "localhost".into();
+    let journal = MemoryJournal::default();
+
+    let mut refused = 0;
+    for (ca, client) in [("other.pem", true), ("ca.pem", false)] {
+        mqtt.ca_file = Some(at(ca));
+        mqtt.client_cert_file = client.then(|| at("client.pem"));
+        mqtt.client_key_file = client.then(|| at("client.key"));
+        let (net, outbox) = start_with(&mqtt, &journal, CursorMoves::default());
+        wait_for("a failed handshake", || broker.log().matches("OpenSSL Error").count() > refused);
+        refused = broker.log().matches("OpenSSL Error").count();
+        assert_eq!(outbox.status().connections, 0, "with {ca}, client certificate: {client}");
+        drop(net);
+    }
+    mqtt.client_cert_file = Some(at("client.pem"));
+    mqtt.client_key_file = Some(at("client.key"));
+    let (net, outbox) = start_with(&mqtt, &journal, CursorMoves::default());
+    wait_for("a connection", || outbox.status().connected);
+    net.stop();
+}
