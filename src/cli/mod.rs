@@ -16,6 +16,7 @@ mod models;
 mod people;
 mod replay;
 mod run;
+mod state;
 mod verify;
 
 use clap::{Args, Parser, Subcommand};
