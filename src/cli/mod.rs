@@ -18,10 +18,11 @@ mod people;
 mod replay;
 mod run;
 mod still;
+mod state;
 mod verify;
 
 use crate::config::{Config, Faults, Inputs, load};
-use crate::adapters::store::{EncryptedPeople, StoreError, Trouble};
+use crate::adapters::store::EncryptedPeople;
 use crate::ports::{PeopleStore, Person, PortError};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -66,17 +67,6 @@ impl Failure {
     /// A failure with everything that its reader needs.
     pub fn new(code: Code, subject: impl Into<String>, what: impl ToString, hint: impl Into<String>) -> Self {
         Failure { code, subject: subject.into(), what: what.to_string(), hint: hint.into() }
-    }
-
-    /// The journal or the people cannot be used.
-    #[must_use]
-    pub fn store(e: StoreError) -> Self {
-        let code = match e.trouble {
-            Trouble::Missing | Trouble::Data => Code::BadInput,
-            Trouble::Permission => Code::Permission,
-            Trouble::Full | Trouble::Io => Code::Io,
-        };
-        Failure::new(code, e.port.what, e.port.cause, e.port.hint)
     }
 
     /// A part of the machine or of the installation is not there.
@@ -226,6 +216,6 @@ fn known_people(state: &std::path::Path, model: &str) -> Result<Vec<Person>, Fai
     if !EncryptedPeople::exists(state) {
         return Ok(Vec::new());
     }
-    let mut store = EncryptedPeople::open(state).map_err(Failure::store)?;
+    let mut store = EncryptedPeople::open(state)?;
     store.load(model).map_err(|e| Failure::new(Code::Io, e.what, e.cause, e.hint))
 }

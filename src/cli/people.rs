@@ -1,10 +1,220 @@
-//! `cardea people`.
+//! `cardea people`: lists, shows, removes, imports and exports people. Templates and scores are never printed.
 
-use super::{Code, Failure, Globals, Outcome};
+use super::state::{self, Log, io, print};
+use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::ports::{PeopleStore, PersonSummary};
+use crate::schema::event::Event;
+use crate::schema::ids::PersonId;
+use crate::schema::record::rfc3339;
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
 
-pub fn run(_globals: &Globals, _args: Args) -> Outcome {
-    Err(Failure::new(Code::Internal, "people", "not built yet", "wait for it"))
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Everybody, with numbers of templates.
+    List,
+    /// One person.
+    Show { name: String },
+    /// Removes a person with all templates and destroys their key.
+    Remove { name: String },
+    /// Writes everybody to a new file, encrypted under a passphrase.
+    Export {
+        file: PathBuf,
+        /// File whose first line is the passphrase, at least 12 bytes.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: PathBuf,
+    },
+    /// Adds people from an export, or from a folder of pictures per person.
+    Import(ImportArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct ImportArgs {
+    /// A file that `people export` wrote.
+    #[arg(required_unless_present = "dataset", requires = "passphrase_file", conflicts_with = "dataset")]
+    file: Option<PathBuf>,
+    /// File whose first line is the export's passphrase.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Replaces people of the same name instead of refusing the import.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+/// Pictures in a folder per person; the folder's name is the person's.
+#[derive(clap::Args, Debug)]
+pub(super) struct FolderArgs {
+    /// Directory with one folder of pictures per person.
+    #[arg(long, short = 'i', value_name = "DIR")]
+    pub dataset: Option<PathBuf>,
+    /// State directory of older scripts' encodings file; people go to the store of --state in any case.
+    #[arg(long, short = 'e', value_name = "FILE")]
+    pub encoding: Option<PathBuf>,
+    /// How faces are found; `hog` is `fast`, `cnn` is `accurate`.
+    #[arg(long, short = 'd', value_enum, default_value_t = Detection::Accurate)]
+    pub detection_method: Detection,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Detection {
+    #[value(alias = "hog")]
+    Fast,
+    #[value(alias = "cnn")]
+    Accurate,
+}
+
+pub fn run(globals: &Globals, args: Args) -> Outcome {
+    match args.command {
+        Command::List => list(globals),
+        Command::Show { name } => show(globals, &person(&name)?),
+        Command::Remove { name } => remove(globals, &person(&name)?),
+        Command::Export { file, passphrase_file } => export(globals, &file, &passphrase_file),
+        Command::Import(ImportArgs { file: Some(file), passphrase_file: Some(pass), replace, .. }) => {
+            import(globals, &file, &pass, replace)
+        }
+        Command::Import(args) => import_folder(globals, &args.folder),
+    }
+}
+
+fn person(name: &str) -> Result<PersonId, Failure> {
+    PersonId::new(name).map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "see `cardea people list`"))
+}
+
+fn list(globals: &Globals) -> Outcome {
+    let people = match state::people_if_any(globals)? {
+        Some(mut store) => store.list().map_err(io)?,
+        None => Vec::new(),
+    };
+    let text = if globals.json {
+        format!("{}\n", json!({"people": people.iter().map(object).collect::<Vec<_>>()}))
+    } else if people.is_empty() {
+        "nobody is enrolled; add a person with `cardea enroll NAME --image FILE`\n".to_owned()
+    } else {
+        people.iter().map(row).collect()
+    };
+    print(&text).map(|_| Exit::Done)
+}
+
+fn show(globals: &Globals, id: &PersonId) -> Outcome {
+    let found = match state::people_if_any(globals)? {
+        Some(mut store) => store.list().map_err(io)?.into_iter().find(|p| p.person == *id),
+        None => None,
+    };
+    match found {
+        Some(p) => {
+            print(&if globals.json { format!("{}\n", object(&p)) } else { row(&p) })?;
+            Ok(Exit::Done)
+        }
+        None => unknown(globals, &json!({"person": id, "found": false}), id),
+    }
+}
+
+fn remove(globals: &Globals, id: &PersonId) -> Outcome {
+    let nobody = || unknown(globals, &json!({"person": id, "removed": false}), id);
+    let Some(mut store) = state::people_if_any(globals)? else { return nobody() };
+    // First, so that a journal that cannot be written stops the removal.
+    let mut log = Log::open(globals)?;
+    let Some(removal) = store.remove_person(id)? else { return nobody() };
+    let record = log
+        .append(Event::PersonRemoved { person: id.clone() })
+        .map_err(|e| Failure { what: format!("{id} was removed, but that could not be recorded: {}", e.what), ..e })?;
+    let text = if globals.json {
+        let receipt = json!({
+            "person": id, "removed": true, "templates": removal.templates, "key_replaced": removal.key_replaced,
+            "erased": removal.erased, "at": record.time, "seq": record.seq,
+        });
+        format!("{receipt}\n")
+    } else {
+        let mut text = format!("{id} removed with {} templates; record {}\n", removal.templates, record.seq);
+        if !removal.key_replaced {
+            text += "the master key is handed over from outside and was kept: replace it to make remains on the medium unreadable\n";
+        }
+        if !removal.erased {
+            text += "another process was reading: the encrypted remains leave the file at the next opening\n";
+        }
+        text
+    };
+    print(&text).map(|_| Exit::Done)
+}
+
+fn export(globals: &Globals, file: &Path, passphrase_file: &Path) -> Outcome {
+    let passphrase = passphrase(passphrase_file)?;
+    let Some(mut store) = state::people_if_any(globals)? else {
+        let path = state::dir(globals).join("people.db").display().to_string();
+        return Err(Failure::new(Code::Io, path, "there are no people", "check --state, or enrol somebody first"));
+    };
+    let people = store.export(file, &passphrase)?;
+    let text = if globals.json {
+        format!("{}\n", json!({"file": file, "people": people}))
+    } else {
+        format!("{people} people written to {}\n", file.display())
+    };
+    print(&text).map(|_| Exit::Done)
+}
+
+fn import(globals: &Globals, file: &Path, passphrase_file: &Path, replace: bool) -> Outcome {
+    let passphrase = passphrase(passphrase_file)?;
+    let mut log = Log::open(globals)?;
+    let people = state::people(globals)?.import(file, &passphrase, replace)?;
+    for p in &people {
+        let templates = u32::try_from(p.templates.len()).unwrap_or(u32::MAX);
+        log.append(Event::PersonEnrolled { person: p.id.clone(), templates })?;
+    }
+    let templates: usize = people.iter().map(|p| p.templates.len()).sum();
+    let text = if globals.json {
+        format!("{}\n", json!({"file": file, "people": people.len(), "templates": templates}))
+    } else {
+        format!("{} people with {templates} templates imported\n", people.len())
+    };
+    print(&text).map(|_| Exit::Done)
+}
+
+/// Enrols a folder of pictures per person.
+fn import_folder(_globals: &Globals, args: &FolderArgs) -> Outcome {
+    let folder = args.dataset.as_deref().unwrap_or(Path::new("."));
+    let hint = "enrol each person with `cardea enroll NAME --image FILE`";
+    Err(Failure::new(Code::Internal, folder.display().to_string(), "importing folders is not built yet", hint))
+}
+
+/// The first line of the file.
+fn passphrase(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(std::fs::read(file).map_err(|e| {
+        let code = if e.kind() == std::io::ErrorKind::PermissionDenied { Code::Permission } else { Code::Io };
+        Failure::new(code, file.display().to_string(), e, "give a file whose first line is the passphrase")
+    })?);
+    let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+    bytes.truncate(end);
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    Ok(bytes)
+}
+
+fn unknown(globals: &Globals, answer: &Value, id: &PersonId) -> Outcome {
+    if globals.json {
+        print(&format!("{answer}\n"))?;
+    } else {
+        eprintln!("nobody is called `{id}`; see `cardea people list`");
+    }
+    Ok(Exit::Negative)
+}
+
+fn object(p: &PersonSummary) -> Value {
+    json!({"person": p.person, "templates": p.templates, "models": p.models, "enrolled": rfc3339(p.enrolled_unix_ms)})
+}
+
+fn row(p: &PersonSummary) -> String {
+    let models: Vec<&str> = p.models.iter().map(|m| m.get(..12).unwrap_or(m)).collect();
+    let name = p.person.as_str();
+    format!("{name:<24} {:>3} templates  {}  {}\n", p.templates, rfc3339(p.enrolled_unix_ms), models.join(" "))
 }

@@ -1,0 +1,363 @@
+//! Networks on ONNX Runtime.
+//!
+//! A file is read once; those bytes are hashed, and those bytes are loaded, so nothing can be swapped in between. Data
+//! outside of the file is refused before ONNX Runtime sees it. Then every network must give its known answer.
+
+use super::known;
+use super::manifest::{FilePrecision, Model, ModelFile, Pack};
+use crate::config::sections::Precision;
+use crate::ports::{Infer, NetId, PortError, Recovery};
+use crate::vision::family::{NetSpec, Role};
+use ndarray::{ArrayD, ArrayView4};
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::TensorRef;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// What a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    Ok,
+    Missing,
+    WrongDigest,
+    FailedKnownAnswer,
+}
+
+impl FileState {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileState::Ok => "ok",
+            FileState::Missing => "missing",
+            FileState::WrongDigest => "wrong_digest",
+            FileState::FailedKnownAnswer => "failed_known_answer",
+        }
+    }
+}
+
+/// A file that cannot be used, and why.
+#[derive(Debug)]
+pub struct BadFile {
+    pub state: FileState,
+    pub error: PortError,
+}
+
+/// How to load a pack.
+#[derive(Clone, Debug)]
+pub struct Settings<'a> {
+    /// Directory of the model files.
+    pub cache: &'a Path,
+    pub precision: Precision,
+    /// Path of `libonnxruntime.so`; `None` looks into the cache, then into the system's library directories.
+    pub runtime: Option<&'a Path>,
+    /// Threads per network.
+    pub threads: usize,
+    /// Networks of other roles are left out; running one is an error.
+    pub roles: &'a [Role],
+}
+
+/// Every role, for [`Settings::roles`].
+pub const ALL_ROLES: &[Role] = &[Role::Detect, Role::Landmarks, Role::Eyes, Role::Embed, Role::Pad];
+
+/// A network that is loaded, as records and `models list` tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub net: NetId,
+    pub role: Role,
+    pub name: String,
+    pub file: String,
+    pub sha256: String,
+    pub precision: FilePrecision,
+}
+
+/// The loaded networks of one pack.
+pub struct OrtEngine {
+    nets: Vec<Option<Net>>,
+    loaded: Vec<Loaded>,
+}
+
+struct Net {
+    spec: NetSpec,
+    session: Session,
+}
+
+impl OrtEngine {
+    /// Loads the networks and lets each give its known answer.
+    ///
+    /// # Errors
+    /// No usable ONNX Runtime, a file that is missing, has another digest, reaches outside of itself or answers otherwise
+    /// than it must. The file is named. There is no way to load a file without these checks.
+    pub fn load(pack: &Pack, settings: &Settings<'_>) -> Result<OrtEngine, PortError> {
+        let environment = environment(settings.runtime, settings.cache)?;
+        let mut engine = OrtEngine { nets: Vec::new(), loaded: Vec::new() };
+        for model in &pack.models {
+            if !settings.roles.contains(&model.net.role) {
+                engine.nets.push(None);
+                continue;
+            }
+            let file = model.file_for(settings.precision)?;
+            let net = open(&environment, model, file, settings.cache, settings.threads).map_err(|bad| bad.error)?;
+            tracing::info!(
+                pack = pack.name, network = model.net.name, file = file.file, precision = file.precision.name(),
+                "network loaded, known answer right"
+            );
+            engine.nets.push(Some(net));
+            engine.loaded.push(Loaded {
+                net: model.net.id,
+                role: model.net.role,
+                name: model.net.name.clone(),
+                file: file.file.clone(),
+                sha256: file.sha256.clone(),
+                precision: file.precision,
+            });
+        }
+        Ok(engine)
+    }
+
+    /// What is loaded, in the manifest's order.
+    #[must_use]
+    pub fn loaded(&self) -> &[Loaded] {
+        &self.loaded
+    }
+}
+
+impl Infer for OrtEngine {
+    fn run(&mut self, net: NetId, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>, PortError> {
+        let found = self.nets.get_mut(net.0).and_then(Option::as_mut);
+        let net = found.ok_or_else(|| {
+            let cause = "it is not among the loaded networks";
+            PortError::new(format!("run network {}", net.0), cause, "load its role", Recovery::Fatal)
+        })?;
+        net.run(input)
+    }
+}
+
+impl Net {
+    fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>, PortError> {
+        let Net { spec, session } = self;
+        let failed = |cause: String| {
+            let hint = "run `cardea models verify`";
+            PortError::new(format!("run the network {}", spec.name), cause, hint, Recovery::Fatal)
+        };
+        if input.shape() != spec.input.shape {
+            return Err(failed(format!("its input is {:?}, not {:?}", spec.input.shape, input.shape())));
+        }
+        let tensor = TensorRef::from_array_view(input).map_err(|e| failed(e.to_string()))?;
+        let outputs =
+            session.run(ort::inputs![spec.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
+        let mut arrays = Vec::with_capacity(spec.outputs.len());
+        for name in &spec.outputs {
+            let value = outputs.get(name).ok_or_else(|| failed(format!("output {name} is missing")))?;
+            let array = value.try_extract_array::<f32>().map_err(|e| failed(format!("output {name}: {e}")))?;
+            arrays.push(array.to_owned());
+        }
+        Ok(arrays)
+    }
+}
+
+/// Checks one file as [`OrtEngine::load`] does, and lets go of it again.
+///
+/// # Errors
+/// See [`BadFile`]. A runtime that cannot be loaded is an error of the outer kind: it says nothing about the file.
+pub fn verify(model: &Model, file: &ModelFile, settings: &Settings<'_>) -> Result<Result<(), BadFile>, PortError> {
+    if let Err(bad) = read_checked(file, settings.cache) {
+        return Ok(Err(bad));
+    }
+    let environment = environment(settings.runtime, settings.cache)?;
+    Ok(open(&environment, model, file, settings.cache, settings.threads).map(|_| ()))
+}
+
+/// Reads a file and holds its bytes to the manifest's digest.
+///
+/// # Errors
+/// The file is missing or has other bytes.
+pub fn read_checked(file: &ModelFile, cache: &Path) -> Result<Vec<u8>, BadFile> {
+    let path = cache.join(&file.file);
+    let bad = |state, cause: String| {
+        let hint = "run `cardea models install` or `make models`";
+        BadFile { state, error: PortError::new(format!("load {}", path.display()), cause, hint, Recovery::Fatal) }
+    };
+    let open = std::fs::File::open(&path).map_err(|e| bad(FileState::Missing, e.to_string()))?;
+    let mut bytes = Vec::with_capacity(file.bytes as usize + 1);
+    // One byte more than it may have tells a longer file without reading all of it.
+    open.take(file.bytes + 1).read_to_end(&mut bytes).map_err(|e| bad(FileState::Missing, e.to_string()))?;
+    if bytes.len() as u64 != file.bytes {
+        let more = if bytes.len() as u64 > file.bytes { "more than " } else { "" };
+        let have = bytes.len().min(file.bytes as usize);
+        let cause = format!("wrong digest: it has {more}{have} bytes, the manifest says {}", file.bytes);
+        return Err(bad(FileState::WrongDigest, cause));
+    }
+    let digest = hex(&Sha256::digest(&bytes));
+    if digest != file.sha256 {
+        let cause = format!("wrong digest: sha256 {digest}, the manifest says {}", file.sha256);
+        return Err(bad(FileState::WrongDigest, cause));
+    }
+    Ok(bytes)
+}
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn open(environment: &Environment, model: &Model, file: &ModelFile, cache: &Path, threads: usize) -> Result<Net, BadFile> {
+    let bytes = read_checked(file, cache)?;
+    let spec = &model.net;
+    let bad = |cause: String| {
+        let what = format!("load the network {} from {}", spec.name, cache.join(&file.file).display());
+        let hint = "run `cardea models verify`; put back the release's pack and run `cardea models install`";
+        let error = PortError::new(what, cause, hint, Recovery::Fatal);
+        BadFile { state: FileState::FailedKnownAnswer, error }
+    };
+    if names_external_data(&bytes) {
+        return Err(bad("it refers to data outside of itself".into()));
+    }
+    let session = session(environment, &bytes, threads).map_err(|e| bad(e.to_string()))?;
+    let mut net = Net { spec: spec.clone(), session };
+    let outputs = net.run(known::input(&spec.input).view()).map_err(|e| bad(e.cause))?;
+    for ((name, shape), array) in spec.family.outputs(spec.input.side()).iter().zip(&outputs) {
+        let fits = shape.len() == array.ndim()
+            && shape.iter().zip(array.shape()).all(|(want, got)| want == got || (*want == 0 && *got > 0));
+        if !fits {
+            return Err(bad(format!("output {name} has the shape {:?} instead of {shape:?}", array.shape())));
+        }
+    }
+    known::check(&file.known_answer, &spec.outputs, &outputs)
+        .map_err(|difference| bad(format!("failed its known answer: {difference}")))?;
+    Ok(net)
+}
+
+fn session(environment: &Environment, bytes: &[u8], threads: usize) -> ort::Result<Session> {
+    Ok(Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads.max(1))?
+        .with_inter_threads(1)?
+        // Threads that spin between frames cost a whole core and save microseconds.
+        .with_intra_op_spinning(false)?
+        .commit_from_memory(bytes)?)
+}
+
+/// Whether a graph keeps tensors in other files: each such tensor carries an entry with the key `location`. The test is
+/// for the word anywhere, which no network of the packs contains otherwise; a false alarm is an error, a miss would let
+/// unhashed bytes in.
+fn names_external_data(bytes: &[u8]) -> bool {
+    const KEY: &[u8] = b"location";
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|b| *b == KEY[0]) {
+        if rest[at..].starts_with(KEY) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+/// One for the whole process, as ONNX Runtime wants it.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+fn environment(runtime: Option<&Path>, cache: &Path) -> Result<Environment, PortError> {
+    let mut held = ENVIRONMENT.lock().expect("environment mutex: no holder panics");
+    if let Some(e) = &*held {
+        return Ok(e.clone());
+    }
+    let mut tried = Vec::new();
+    for path in candidates(runtime, cache) {
+        // `ort` would resolve a relative path beside the executable first.
+        let Ok(path) = path.canonicalize() else {
+            tried.push(format!("{} (no such file)", path.display()));
+            continue;
+        };
+        let made = ort::init_from(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|b| b.with_name("cardea").with_telemetry(false).build().map_err(|e| e.to_string()));
+        match made {
+            Ok(e) => {
+                e.set_log_level(ort::logging::LogLevel::Error);
+                tracing::info!(path = %path.display(), "ONNX Runtime loaded");
+                *held = Some(e.clone());
+                return Ok(e);
+            }
+            Err(e) => tried.push(format!("{} ({e})", path.display())),
+        }
+    }
+    let hint = "run `make models` or `cardea models install`, or set models.runtime to libonnxruntime.so (1.17 or newer)";
+    let cause = format!("tried {}", tried.join(", "));
+    Err(PortError::new("load ONNX Runtime", cause, hint, Recovery::Fatal))
+}
+
+/// Where ONNX Runtime may be, in the order of trying. A path from the configuration is the only one then.
+fn candidates(runtime: Option<&Path>, cache: &Path) -> Vec<PathBuf> {
+    if let Some(path) = runtime {
+        return vec![path.to_owned()];
+    }
+    let mut found = vec![cache.join("libonnxruntime.so")];
+    let triple = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    for dir in ["/usr/local/lib", "/usr/lib", "/usr/lib64", &triple] {
+        let Ok(entries) = std::fs::read_dir(dir) else { continue };
+        let mut here: Vec<PathBuf> = entries
+            .filter_map(|e| e.ok().map(|e| e.path()))
+            .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so")))
+            .collect();
+        here.sort();
+        found.extend(here);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::sample;
+    use super::*;
+
+    fn settings(cache: &Path) -> Settings<'_> {
+        Settings { cache, precision: Precision::Fp32, runtime: None, threads: 1, roles: ALL_ROLES }
+    }
+
+    #[test]
+    fn a_missing_runtime_is_one_error_that_names_every_path_and_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let pack = Pack::parse(&sample()).unwrap();
+        let path = dir.path().join("libnone.so");
+        let set = Settings { runtime: Some(&path), ..settings(dir.path()) };
+        let e = OrtEngine::load(&pack, &set).err().unwrap().to_string();
+        assert!(e.contains("libnone.so") && e.contains("make models") && e.contains("cardea models install"), "{e}");
+        std::fs::write(&path, "not a library").unwrap();
+        let e = OrtEngine::load(&pack, &set).err().unwrap().to_string();
+        assert!(e.contains("libnone.so (failed to load"), "{e}");
+    }
+
+    #[test]
+    fn without_a_configured_path_the_cache_comes_first_and_with_one_nothing_else_is_tried() {
+        let cache = Path::new("/nonexistent/cache");
+        assert_eq!(candidates(None, cache)[0], cache.join("libonnxruntime.so"));
+        assert_eq!(candidates(Some(Path::new("/a.so")), cache), vec![PathBuf::from("/a.so")]);
+    }
+
+    #[test]
+    fn a_file_is_missing_or_has_the_wrong_digest_before_anything_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = Pack::parse(&sample()).unwrap().models[0].files[0].clone();
+        assert_eq!(read_checked(&file, dir.path()).unwrap_err().state, FileState::Missing);
+        std::fs::write(dir.path().join(&file.file), b"0123456789").unwrap();
+        let bad = read_checked(&file, dir.path()).unwrap_err();
+        assert_eq!(bad.state, FileState::WrongDigest);
+        assert!(bad.error.to_string().contains("blaze.onnx") && bad.error.to_string().contains("wrong digest"));
+        file.sha256 = hex(&Sha256::digest(b"0123456789"));
+        assert_eq!(read_checked(&file, dir.path()).unwrap(), b"0123456789");
+        std::fs::write(dir.path().join(&file.file), b"0123456789+").unwrap();
+        assert_eq!(read_checked(&file, dir.path()).unwrap_err().state, FileState::WrongDigest);
+    }
+
+    #[test]
+    fn a_graph_with_data_in_other_files_is_recognised() {
+        assert!(names_external_data(b"\x0a\x08location\x12\x04evil"));
+        assert!(names_external_data(b"lolocation"));
+        assert!(!names_external_data(b"locatio"));
+    }
+}
