@@ -202,6 +202,17 @@ proptest! {
         }
     }
 
+    /// Random steps seldom reach twenty grants in a minute; a crowd at the door does.
+    #[test]
+    fn a_crowd_gets_no_more_than_twenty_pulses_a_minute(gaps in prop::collection::vec(0u64..1_500, 0..80)) {
+        let mut judge = Judge::new();
+        for gap in gaps {
+            judge.take(Step::Arm)?;
+            judge.take(Step::Open { age: 0, hold: 200 })?;
+            judge.take(Step::Pass(gap))?;
+        }
+    }
+
     #[test]
     fn a_bad_line_never_rises_again_after_its_fault_and_falls_once_it_can(
         steps in prop::collection::vec(step_on_a_bad_line(), 0..120),
