@@ -111,7 +111,7 @@ pub fn serve(parts: Parts<'_>) -> Result<(), PortError> {
             return Ok(());
         }
         if let Err(e) = guard.turn() {
-            let _released = guard.step(Input::Term);
+            guard.step(Input::Term);
             return Err(PortError::new("wait for the daemon", e, "see the kernel's log", Recovery::Fatal));
         }
     }
