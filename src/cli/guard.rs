@@ -1,10 +1,80 @@
-//! `cardea guard`.
+//! `cardea guard`: owns the relay line. Takes everything from its arguments, so that no fault of a configuration file
+//! can keep the door's last safeguard from starting.
 
-use super::{Code, Failure, Globals, Outcome};
+use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::adapters::relay::sim::SimLine;
+use crate::adapters::system::{SystemClock, random};
+use crate::guard::serve::{Life, Parts, adopt, listen_at, serve};
+use crate::ports::{PortError, Recovery};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    /// Puts the line inactive and ends; works beside a running guard.
+    #[arg(long)]
+    lock: bool,
+    /// The sim line's file; its changes go to PATH.edges.
+    #[arg(long, value_name = "PATH", hide = true)]
+    line: Option<PathBuf>,
+    /// Where to listen for the daemon; not needed with a socket from systemd.
+    #[arg(long, value_name = "PATH", hide = true)]
+    socket: Option<PathBuf>,
+    /// Ends when its daemon is gone and the line is inactive.
+    #[arg(long, hide = true)]
+    spawned: bool,
+}
 
-pub fn run(_globals: &Globals, _args: Args) -> Outcome {
-    Err(Failure::new(Code::Internal, "guard", "not built yet", "wait for it"))
+pub fn run(_globals: &Globals, args: Args) -> Outcome {
+    // The hook of `main` logs first; a full pipe behind the log would then hold the line active.
+    std::panic::set_hook(Box::new(|_info| std::process::abort()));
+    let line = args
+        .line
+        .ok_or_else(|| Failure::new(Code::Usage, "--line", "the guard was given no relay line", "give --line PATH"))?;
+    if args.lock {
+        SimLine::force_inactive(&line, Box::new(SystemClock)).map_err(|e| unavailable("door.relay", &e))?;
+        return Ok(Exit::Done);
+    }
+    // Signals first: one that comes a moment later must find the line's owner listening.
+    let signals = signals().map_err(|e| Failure::new(Code::Internal, "guard", e, "check the limit of open files"))?;
+    let mut relay = SimLine::acquire(&line, Box::new(SystemClock)).map_err(|e| unavailable("door.relay", &e))?;
+    let listener = listener(args.socket)?;
+    let started = relay.started();
+    let life = if args.spawned { Life::WithDaemon } else { Life::Service };
+    let parts = Parts { line: &mut relay, started, listener, signals, clock: &SystemClock, random: random::<16>, life };
+    serve(parts).map_err(|e| unavailable("guard", &e))?;
+    Ok(Exit::Done)
+}
+
+fn signals() -> std::io::Result<OwnedFd> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let (ours, handlers) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, handlers.try_clone()?)?;
+    }
+    Ok(ours.into())
+}
+
+/// A socket from systemd wins over a path: its file's owner and mode were set by the unit.
+fn listener(path: Option<PathBuf>) -> Result<OwnedFd, Failure> {
+    let given = sd_listen_fds::get()
+        .map_err(|e| Failure::new(Code::Usage, "LISTEN_FDS", e, "let systemd set it, or unset it"))?;
+    if let Some((_name, fd)) = given.into_iter().next() {
+        return adopt(fd.into_std()).map_err(|e| unavailable("LISTEN_FDS", &e));
+    }
+    let path = path.ok_or_else(|| {
+        Failure::new(
+            Code::Usage,
+            "--socket",
+            "the guard was given no socket",
+            "give --socket PATH, or start it by systemd",
+        )
+    })?;
+    listen_at(&path).map_err(|e| unavailable("door.guard_socket", &e))
+}
+
+fn unavailable(subject: &str, e: &PortError) -> Failure {
+    let code = if e.recovery == Recovery::Fatal { Code::Unavailable } else { Code::Io };
+    Failure::new(code, subject, format!("{}: {}", e.what, e.cause), e.hint.clone())
 }
