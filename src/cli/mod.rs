@@ -25,6 +25,7 @@ use crate::config::{Config, Faults, Inputs, load};
 use crate::adapters::store::EncryptedPeople;
 use crate::ports::{PeopleStore, Person, PortError};
 use clap::{Args, Parser, Subcommand};
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ pub enum Exit {
     Negative,
     /// 2: no face, poor quality: no decision possible.
     NoDecision,
+    /// A failure whose text the command itself has printed, because its JSON is one object with more than the error.
+    Reported(Code),
 }
 
 /// Something broke, or was asked for wrongly.
@@ -73,6 +76,19 @@ impl Failure {
     #[must_use]
     pub fn unavailable(e: PortError) -> Self {
         Failure::new(Code::Unavailable, e.what, e.cause, e.hint)
+    }
+
+    /// The object behind `"error"`.
+    fn json(&self) -> serde_json::Value {
+        let what = format!("{}: {}", self.subject, self.what);
+        serde_json::json!({"code": self.code as u8, "what": what, "hint": self.hint})
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The line on standard error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}: {}; {}", self.subject, self.what, self.hint)
     }
 }
 
@@ -200,11 +216,11 @@ pub fn main() -> ExitCode {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Negative) => ExitCode::from(1),
         Ok(Exit::NoDecision) => ExitCode::from(2),
+        Ok(Exit::Reported(code)) => ExitCode::from(code as u8),
         Err(f) => {
-            eprintln!("error: {}: {}; {}", f.subject, f.what, f.hint);
+            eprintln!("{f}");
             if g.json {
-                let what = format!("{}: {}", f.subject, f.what);
-                println!("{}", serde_json::json!({"error": {"code": f.code as u8, "what": what, "hint": f.hint}}));
+                println!("{}", serde_json::json!({ "error": f.json() }));
             }
             ExitCode::from(f.code as u8)
         }

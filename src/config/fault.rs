@@ -93,42 +93,46 @@ impl fmt::Display for Fault {
 
 /// Everything that is wrong; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults {
-    first: Fault,
-    others: Vec<Fault>,
-}
+pub struct Faults(Vec<Fault>);
 
 impl Faults {
     /// `None` when nothing is wrong.
     #[must_use]
     pub fn new(faults: Vec<Fault>) -> Option<Self> {
-        let mut faults = faults.into_iter();
-        faults.next().map(|first| Faults { first, others: faults.collect() })
+        (!faults.is_empty()).then_some(Faults(faults))
     }
 
     /// The first one, in the order of the sources.
     #[must_use]
-    pub const fn first(&self) -> &Fault {
-        &self.first
+    pub fn first(&self) -> &Fault {
+        self.0.first().expect("`new` refuses an empty list")
     }
 
     /// How many there are besides the first.
     #[must_use]
     pub fn more(&self) -> usize {
-        self.others.len()
+        self.0.len() - 1
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
-        std::iter::once(&self.first).chain(&self.others)
+    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Fault;
+    type IntoIter = std::slice::Iter<'a, Fault>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
 impl fmt::Display for Faults {
     /// One line a fault.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.first)?;
-        self.others.iter().try_for_each(|fault| write!(f, "\n{fault}"))
+        let lines: Vec<String> = self.iter().map(Fault::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Key {
     pub range: Option<(f64, f64)>,
     /// All values, where they can be listed; those of the elements for an array.
     pub values: Vec<String>,
+    /// For a key without a default.
+    pub example: Option<String>,
 }
 
 impl Key {
@@ -98,6 +100,8 @@ fn key(part: &Json) -> Key {
         kind: kind.to_owned(),
         range,
         values: values.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect(),
+        // Texts and whole numbers are written the same in JSON and in TOML.
+        example: part["examples"].get(0).map(Json::to_string),
     }
 }
 

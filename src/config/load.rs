@@ -74,7 +74,9 @@ pub fn merge(inputs: &Inputs) -> Merged {
     let file = inputs.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     reader.file(&file, inputs.file.is_none());
     reader.drop_ins(&file.parent().unwrap_or(Path::new("")).join(DROP_INS));
-    for (name, value) in &inputs.env {
+    let mut env: Vec<_> = inputs.env.iter().collect();
+    env.sort(); // So that faults have an order.
+    for (name, value) in env {
         if let Some(key) = name.strip_prefix(ENV_PREFIX) {
             reader.text(Origin::Env(name.clone()), &key.to_lowercase().replace("__", "."), value);
         }

@@ -6,8 +6,12 @@ mod keys;
 mod load;
 mod raw;
 pub mod sections;
+mod show;
+#[cfg(test)]
+mod tests;
 
 pub use fault::{Fault, Faults, Origin, Origins};
 pub use keys::schema;
-pub use load::{CREDENTIAL, DEFAULT_FILE, DROP_INS, ENV_PREFIX, Inputs, load};
+pub use load::{Inputs, Merged, load, merge};
 pub use sections::Config;
+pub use show::{Entry, entries, example};

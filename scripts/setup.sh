@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs what building, testing and the demo need and this machine lacks, by Debian package name.
+# Prints the list first. Exits with 77 where it may not install; then the list is for whoever may.
+# Everything goes to standard error: the demo's standard output belongs to its records.
+set -euo pipefail
+exec >&2
+
+has() { PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null 2>&1; }
+libclang() { compgen -G "${LIBCLANG_PATH:-/nonexistent}/libclang*.so*" || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' ||
+  compgen -G '/usr/lib/*/libclang*.so*' || compgen -G '/usr/lib*/libclang*.so*'; }
+
+for tool in cargo python3; do
+  if ! has "$tool"; then
+    echo "setup: $tool is missing; install it first (Rust: the toolchain named in Cargo.toml, rust-version)"
+    exit 77
+  fi
+done
+
+missing=()
+has cc || missing+=(build-essential)                                # SQLite and ring are compiled.
+libclang >/dev/null || missing+=(libclang-dev)                      # bindgen, for V4L2.
+[ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev)  # V4L2's own header.
+has ffmpeg || missing+=(ffmpeg)                                     # Clips that are not MJPEG.
+has mosquitto || missing+=(mosquitto)                               # The broker of the demo and of the tests.
+has mosquitto_sub || missing+=(mosquitto-clients)                   # Reads what the broker was told.
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)  # The model build tool's environment.
+
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+echo "setup: these packages are missing: ${missing[*]}"
+if ! has apt-get; then
+  echo "setup: there is no apt-get here; install them by hand"
+  exit 77
+elif [ "$(id -u)" -eq 0 ]; then
+  as_root=(env)
+elif has sudo; then
+  as_root=(sudo)
+else
+  echo "setup: neither root nor sudo; let an administrator run: apt-get install ${missing[*]}"
+  exit 77
+fi
+echo "setup: installing them with apt-get"
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"

@@ -1,0 +1,330 @@
+use super::sections::{CameraKind, ChallengeMode};
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A directory with files as given, and what points at `cardea.toml` in it.
+fn house(files: &[(&str, &str)]) -> (tempfile::TempDir, Inputs) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let inputs = Inputs { file: Some(dir.path().join("cardea.toml")), ..Inputs::default() };
+    (dir, inputs)
+}
+
+/// Faults of a file as `line key: what -> nearest`, without the directory.
+fn faults(text: &str) -> Vec<String> {
+    let (_dir, inputs) = house(&[("cardea.toml", text)]);
+    told(&inputs)
+}
+
+fn told(inputs: &Inputs) -> Vec<String> {
+    let show = |f: &Fault| {
+        let name = Path::new(&f.file).file_name().unwrap().to_string_lossy().into_owned();
+        let place = f.line.map_or(name, |l| l.to_string());
+        let nearest = f.nearest.as_ref().map(|n| format!(" -> {n}")).unwrap_or_default();
+        format!("{place} {}: {}{nearest}", f.key, f.what)
+    };
+    load(inputs).err().iter().flatten().map(show).collect()
+}
+
+fn from_text(text: &str) -> Config {
+    let (_dir, inputs) = house(&[("cardea.toml", text)]);
+    load(&inputs).unwrap_or_else(|f| panic!("{f}"))
+}
+
+#[test]
+fn the_defaults_are_without_fault_and_keep_the_state_together() {
+    let config = Config::defaults(Path::new("/s"));
+    assert_eq!(config.door().relay.line, Some(PathBuf::from("/s/relay")));
+    assert_eq!(config.door().guard_socket, Some(PathBuf::from("/s/guard.sock")));
+    assert_eq!(config.device().name.as_str(), "front");
+    assert_eq!(config.mqtt().client_id, "cardea-front");
+    assert_eq!(config.mqtt().port, 1883);
+    assert_eq!(config.door().hold, Duration::from_millis(3000));
+    assert_eq!(config.challenge().mode, ChallengeMode::Always);
+    assert!(config.insecure().in_force().is_empty());
+}
+
+#[test]
+fn a_later_layer_overrides_an_earlier_one() {
+    let files = [
+        ("cardea.toml", "[door]\nhold_ms = 1001\n[mqtt]\nhost = 'file'\nkeep_alive_s = 20\n[device]\nname = 'file'"),
+        ("cardea.d/10-a.toml", "[door]\nhold_ms = 1002\n[rules]\nlockout_failures = 2"),
+        ("cardea.d/20-b.toml", "door.hold_ms = 1003\nmqtt.host = 'b'"),
+        ("cardea.d/30-c.txt", "this is not read"),
+        ("credentials/cardea.toml", "[mqtt]\nhost = 'credential'\nusername = 'credential'"),
+    ];
+    let (dir, mut inputs) = house(&files);
+    let check = |inputs: &Inputs, hold: u64, host: &str| {
+        let config = load(inputs).unwrap_or_else(|f| panic!("{f}"));
+        assert_eq!((config.door().hold.as_millis(), config.mqtt().host.as_str()), (u128::from(hold), host));
+        assert_eq!(config.rules().lockout_failures, 2, "a key that no later layer names stays");
+        assert_eq!(config.device().name.as_str(), "file");
+    };
+    check(&inputs, 1003, "b");
+    inputs.env = vec![
+        ("CARDEA__DOOR__HOLD_MS".into(), "1004".into()),
+        ("CARDEA__MQTT__HOST".into(), "env".into()),
+        ("CARDEA_MODELS_FROM".into(), "no key".into()),
+    ];
+    check(&inputs, 1004, "env");
+    inputs.credentials = Some(dir.path().join("credentials"));
+    check(&inputs, 1004, "credential");
+    inputs.set = vec!["door.hold_ms=9".into(), "door.hold_ms = 1005".into(), "mqtt.host=set".into()];
+    assert_eq!(told(&inputs), ["--set door.hold_ms: 9 is not a whole number from 200 to 10000"]);
+    inputs.set.remove(0);
+    check(&inputs, 1005, "set");
+    inputs.state = Some("/from-state".into());
+    assert_eq!(load(&inputs).unwrap().store().dir, PathBuf::from("/from-state"));
+
+    let origins = merge(&inputs).origins;
+    assert_eq!(origins["device.name"].to_string(), format!("{}:7", dir.path().join("cardea.toml").display()));
+    assert_eq!(origins["rules.lockout_failures"].line(), Some(4));
+    assert_eq!((origins["door.hold_ms"].place(), origins["store.dir"].place()), ("--set".into(), "--state".into()));
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line_and_the_nearest_key() {
+    let text = "\
+[door]
+hold_msec = 3000
+guard = 'spwan'
+hold_ms = '3s'
+[recogntion]
+agree = 3
+[web]
+listen = 1
+[rules]
+hold_ms = 5
+[camera]
+rotate = 45
+kind = \"file\"
+";
+    assert_eq!(
+        faults(text),
+        [
+            "2 door.hold_msec: [door] has no key of this name -> door.hold_ms",
+            "3 door.guard: \"spwan\" is not one of: spawn, socket -> spawn",
+            "4 door.hold_ms: \"3s\" is not a whole number from 200 to 10000",
+            "5 recogntion: there is no section [recogntion] -> recognition",
+            "8 web.listen: [web] is not in this version; remove it",
+            "10 rules.hold_ms: [rules] has no key of this name -> door.hold_ms",
+            "13 camera.kind: this kind needs camera.path: a directory of JPEGs or a clip",
+            "12 camera.rotate: 45 is not 0, 90, 180 or 270",
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_or_range_is_a_fault() {
+    for (text, fault) in [
+        ("door.hold_ms = 199", "1 door.hold_ms: 199 is not a whole number from 200 to 10000"),
+        ("door.hold_ms = 10001", "1 door.hold_ms: 10001 is not a whole number from 200 to 10000"),
+        ("door.hold_ms = -1", "1 door.hold_ms: -1 is not a whole number from 200 to 10000"),
+        ("door.hold_ms = 300.5", "1 door.hold_ms: 300.5 is not a whole number from 200 to 10000"),
+        ("recognition.target_fpir = nan", "1 recognition.target_fpir: nan is not a number from 0.000001 to 0.01"),
+        ("recognition.target_fpir = 0.5", "1 recognition.target_fpir: 0.5 is not a number from 0.000001 to 0.01"),
+        ("recognition.tighten = -0.1", "1 recognition.tighten: -0.1 is not a number from 0 to 0.5"),
+        ("liveness.tighten = inf", "1 liveness.tighten: inf is not a number from 0 to 0.5"),
+        ("liveness.min_frames = 4", "1 liveness.min_frames: 4 is not a whole number from 5 to 60"),
+        ("recognition.min_margin = 0.04", "1 recognition.min_margin: 0.04 is not a number from 0.05 to 0.5"),
+        ("insecure.challenge_off = 1", "1 insecure.challenge_off: 1 is not true or false"),
+        ("camera.command = 'rpicam-vid -t 0'", "1 camera.command: 'rpicam-vid -t 0' is not a list of texts"),
+        ("door = 3", "1 door: is a section; write [door] and its keys below"),
+        ("door.relay = 'sim'", "1 door.relay: is a section; write [door.relay] and its keys below"),
+        ("door.relay.kind = 'gpiocdev'", "1 door.relay.kind: \"gpiocdev\" is not one of: sim"),
+        ("mqtt.port = 70000", "1 mqtt.port: 70000 is not a whole number from 1 to 65535"),
+        ("hold_ms = 4", "1 hold_ms: there is no section [hold_ms] -> door.hold_ms"),
+    ] {
+        let told = faults(text);
+        assert_eq!(told.len(), 1, "{text}: {told:?}");
+        assert_eq!(told[0].replace('\'', "\""), fault.replace('\'', "\""), "{text}");
+    }
+    let told = faults("[challenge]\nactions = ['nod', 'turn_lef', 'blink']");
+    assert!(told.len() == 1 && told[0].ends_with(" -> turn_left"), "{told:?}");
+}
+
+#[test]
+fn keys_that_disagree_are_a_fault() {
+    for (text, part) in [
+        (
+            "[challenge]\nonset_min_ms = 2000",
+            "2 challenge.onset_min_ms: onset_min_ms = 2000 is over onset_max_ms = 1500",
+        ),
+        ("[challenge]\nonset_max_ms = 300", "2 challenge.onset_max_ms: onset_min_ms = 400 is over onset_max_ms = 300"),
+        ("[challenge]\nmode = 'off'", "insecure.challenge_off = true"),
+        ("[challenge]\nactions = ['nod', 'nod', 'blink']", "nod is there twice"),
+        ("[challenge]\nactions = ['nod', 'blink']", "too few for challenge.count = 3"),
+        ("[challenge]\nactions = ['centre', 'blink', 'smile']", "centre only follows"),
+        ("[challenge]\ntotal_ms = 1500", "cannot hold 3 actions"),
+        ("[challenge]\nreaction_min_ms = 600\nwindow_ms = 600", "leaves nothing"),
+        ("[recognition]\nagree = 6", "is over recognition.agree_of = 5"),
+        ("[recognition]\nagree_of = 6", "2 recognition.agree_of: 3 of 6 frames are no majority"),
+        ("[mqtt]\nclient_cert_file = 'c'\nca_file = 'a'", "2 mqtt.client_cert_file: needs mqtt.client_key_file"),
+        ("[mqtt]\nclient_key_file = 'k'", "2 mqtt.client_key_file: needs mqtt.client_cert_file"),
+        ("[mqtt]\npassword_file = 'p'", "needs mqtt.username"),
+        ("[mqtt]\nbase = '/a'", "topic levels"),
+        ("[mqtt]\nbase = 'a/#'", "topic levels"),
+        ("[mqtt]\nhost = ''", "mqtt.host"),
+        ("[device]\nname = 'site'", "2 device.name: `site` is not a valid device"),
+        ("[camera]\nkind = 'command'", "needs camera.command"),
+        ("[camera]\nkind = 'sim'\npath = 'x'\nfaults = ['stall@2000', 'explode@1']", "`explode@1` is not stall"),
+        ("[camera]\nfaults = ['stall@2000']", "only a camera of kind sim"),
+        ("[prompt]\nkind = 'sim'", "needs prompt.path"),
+        ("[prompt]\nlanguage = 'xx'", "`xx` is not one of: en"),
+        ("[models]\npack = '../x'", "is not a name"),
+        ("[store]\ndir = ''", "is empty"),
+    ] {
+        let told = faults(text);
+        assert!(told.len() == 1 && told[0].contains(part), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn off_needs_its_confession_in_so_many_words() {
+    let config = from_text("challenge.mode = 'off'\ninsecure.challenge_off = true");
+    assert_eq!(config.challenge().mode, ChallengeMode::Off);
+    assert_eq!(config.insecure().in_force(), ["challenge_off"]);
+    // Setting a switch to "0" must not turn it on, and nothing but `true` does.
+    for value in ["0", "1", "yes", "on", "", "TRUE", "'true'", "false"] {
+        let env = vec![("CARDEA__INSECURE__CHALLENGE_OFF".into(), value.into())];
+        let (_dir, inputs) = house(&[("cardea.toml", "challenge.mode = 'off'")]);
+        assert!(load(&Inputs { env, ..inputs }).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn there_is_no_key_that_loosens_a_threshold() {
+    for key in ["recognition.threshold", "liveness.threshold", "recognition.loosen", "models.threshold"] {
+        assert_eq!(faults(&format!("{key} = 0.1")).len(), 1, "{key}");
+    }
+    for key in ["recognition.tighten", "liveness.tighten"] {
+        assert_eq!(faults(&format!("{key} = -0.01")).len(), 1, "{key}");
+        assert_eq!(faults(&format!("{key} = 0.01")).len(), 0, "{key}");
+    }
+}
+
+#[test]
+fn a_file_that_is_named_must_exist_and_be_readable() {
+    let missing = Inputs { file: Some("/nonexistent/cardea.toml".into()), ..Inputs::default() };
+    let faults = load(&missing).unwrap_err();
+    assert_eq!(faults.more(), 0);
+    assert!(faults.to_string().starts_with("/nonexistent/cardea.toml: cannot be read: No such file"), "{faults}");
+    let (dir, inputs) = house(&[("cardea.toml", "")]);
+    fs::write(dir.path().join("cardea.toml"), [0x61, 0xff, 0xfe]).unwrap();
+    assert!(told(&inputs)[0].contains("cannot be read"), "{:?}", told(&inputs));
+    fs::write(dir.path().join("cardea.toml"), vec![b'#'; 2 << 20]).unwrap();
+    assert!(told(&inputs)[0].contains("over 1 MiB"), "{:?}", told(&inputs));
+    assert!(load(&Inputs { file: Some(dir.path().to_owned()), ..Inputs::default() }).is_err(), "a directory");
+}
+
+#[test]
+fn what_everybody_may_write_is_not_believed() {
+    let (dir, inputs) = house(&[("cardea.toml", "door.hold_ms = 500"), ("cardea.d/a.toml", "")]);
+    let chmod =
+        |path: &str, mode| fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    chmod("cardea.toml", 0o664);
+    assert_eq!(told(&inputs), Vec::<String>::new());
+    for (path, mode, back) in
+        [("cardea.toml", 0o646, 0o644), ("cardea.d", 0o777, 0o755), ("cardea.d/a.toml", 0o602, 0o600)]
+    {
+        chmod(path, mode);
+        let told = told(&inputs);
+        assert!(told.len() == 1 && told[0].contains("everybody may write"), "{path}: {told:?}");
+        chmod(path, back);
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line_and_hides_nothing_else() {
+    let told = faults("[door]\nhold_ms = = 3\n[rules]\nlockout_failures = 99\n");
+    assert!(told.iter().any(|f| f.starts_with("2 : not TOML")), "{told:?}");
+    assert!(told.iter().any(|f| f.starts_with("4 rules.lockout_failures: 99 is not")), "{told:?}");
+    assert!(faults("[door]\nhold_ms = 500\nhold_ms = 600")[0].starts_with("3 : not TOML: duplicate key"));
+}
+
+#[test]
+fn an_argument_is_toml_where_it_is_and_text_where_it_is_not() {
+    let (_dir, inputs) = house(&[("cardea.toml", "")]);
+    let set = |pairs: &[&str]| Inputs { set: pairs.iter().map(ToString::to_string).collect(), ..inputs.clone() };
+    let pairs = [
+        "device.name=12",
+        "camera.kind=command",
+        "camera.command=[\"a\", \"b c\"]",
+        "log.level=debug",
+        "mqtt.base=a/b",
+    ];
+    let config = load(&set(&pairs)).unwrap_or_else(|f| panic!("{f}"));
+    assert_eq!(config.device().name.as_str(), "12");
+    assert_eq!((config.camera().kind, config.log().level.as_str()), (CameraKind::Command, "debug"));
+    assert_eq!(config.camera().command, ["a", "b c"]);
+    assert_eq!(config.mqtt().base, "a/b");
+    for (pair, part) in [
+        ("door.hold_ms", "has no `=`"),
+        ("=3", "there is no section []"),
+        ("door.hold_ms=300\ninsecure.challenge_off=true", "is not a whole number"),
+        ("door.hold_mss=300", "-> door.hold_ms"),
+        ("door=", "is a section"),
+        ("web.listen=1", "not in this version"),
+    ] {
+        let told = told(&set(&[pair]));
+        assert!(told.len() == 1 && told[0].contains(part), "{pair}: {told:?}");
+    }
+    let env =
+        vec![("CARDEA__DOR__HOLD_MS".into(), "300".into()), ("CARDEA__DOOR__RELAY__PERSIST".into(), "maybe".into())];
+    assert_eq!(
+        told(&Inputs { env, ..inputs.clone() }),
+        [
+            "CARDEA__DOOR__RELAY__PERSIST door.relay.persist: \"maybe\" is not true or false",
+            "CARDEA__DOR__HOLD_MS dor.hold_ms: there is no section [dor] -> door",
+        ]
+    );
+}
+
+#[test]
+fn tls_has_a_port_of_its_own() {
+    assert_eq!(from_text("mqtt.ca_file = 'ca.pem'").mqtt().port, 8883);
+    assert_eq!(from_text("mqtt.ca_file = 'ca.pem'\nmqtt.port = 1884").mqtt().port, 1884);
+}
+
+#[test]
+fn reserved_sections_may_be_named_and_nothing_more() {
+    assert_eq!(faults("[web]\n[privacy]\n[site]\n[osdp]"), Vec::<String>::new());
+    let told = faults("[web.compat.s0]\nenabled = true\n[osdp]\nbaud = 9600");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|f| f.contains("not in this version")), "{told:?}");
+}
+
+#[test]
+fn the_example_file_is_the_one_that_the_program_prints() {
+    let file = fs::read_to_string("config/cardea.toml").unwrap();
+    assert!(file == example(), "config/cardea.toml is old; run: cardea config example > config/cardea.toml");
+    let uncommented: String = file
+        .lines()
+        .map(|l| if l.starts_with("# ") { "" } else { l.trim_start_matches('#') })
+        .map(|l| format!("{l}\n"))
+        .collect();
+    assert_eq!(faults(&uncommented), Vec::<String>::new(), "every value of the example may be used as it stands");
+    for key in keys::keys().keys.keys() {
+        let (section, name) = key.rsplit_once('.').unwrap();
+        let part = file.split(&format!("\n[{section}]\n")).nth(1).unwrap_or_else(|| panic!("no [{section}]"));
+        let part = part.split("\n[").next().unwrap();
+        assert!(part.contains(&format!("\n#{name} = ")), "{key} is not in the example");
+    }
+}
+
+#[test]
+fn every_profile_of_the_source_tree_is_without_fault() {
+    let profiles: Vec<PathBuf> = fs::read_dir("config").unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(profiles.len() >= 2, "{profiles:?}");
+    for file in profiles.into_iter().filter(|p| p.extension().is_some_and(|e| e == "toml")) {
+        let loaded = load(&Inputs { file: Some(file.clone()), ..Inputs::default() });
+        assert!(loaded.is_ok(), "{}: {}", file.display(), loaded.unwrap_err());
+    }
+}
