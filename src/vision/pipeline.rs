@@ -287,7 +287,6 @@ impl<I: Infer> Pipeline<I> {
         if let (true, Some(s), Some(mesh)) = (wants.eyes, &mut signals, &looked.mesh) {
             s.openness = self.openness(picture, mesh)?;
         }
-        let usable = matches!(quality, Quality::Ok | Quality::OffPose);
         let mut scores = Vec::new();
         if wants.pad && quality == Quality::Ok && frontal && looked.points.is_some() {
             for net in &mut self.pad {
@@ -296,7 +295,8 @@ impl<I: Infer> Pipeline<I> {
                 scores.push(pad::decode(net.spec.family, &outputs)?);
             }
         }
-        let vector = if wants.embedding && usable { self.embedding(picture, &looked)? } else { None };
+        // Whether a poor picture may be compared is the caller's question: `eval` compares all of them.
+        let vector = if wants.embedding { self.embedding(picture, &looked)? } else { None };
         Ok(FaceSeen {
             track: self.track.as_ref().map_or(0, |t| t.id),
             rect: looked.rect,

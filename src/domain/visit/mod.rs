@@ -480,7 +480,8 @@ impl Visit {
         }
         let Some(embedding) = &face.embedding else { return false };
         let pose = self.evidence.gestures.relative();
-        let comparable = pose.yaw.abs() < CONTINUITY_YAW && pose.pitch.abs() < CONTINUITY_PITCH;
+        let sound = matches!(face.quality, Quality::Ok | Quality::OffPose);
+        let comparable = sound && pose.yaw.abs() < CONTINUITY_YAW && pose.pitch.abs() < CONTINUITY_PITCH;
         let same = self
             .evidence
             .mean
