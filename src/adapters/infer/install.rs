@@ -321,11 +321,7 @@ fn fetch(
             target.set_len(0).map_err(disk)?;
             return Err(Fault::Passing("the server's ranges do not fit what is here".into()));
         }
-        404 | 410 => {
-            return Err(Fault::Lasting(
-                "404 not found: the file is no longer there".replace("404", response.status().as_str()),
-            ));
-        }
+        gone @ (404 | 410) => return Err(Fault::Lasting(format!("{gone} not found: the file is no longer there"))),
         s if s == 408 || s == 429 || s >= 500 => return Err(Fault::Passing(format!("the server answered {s}"))),
         s => return Err(Fault::Lasting(format!("the server answered {s}"))),
     }
@@ -414,14 +410,14 @@ mod tests {
         log.lock().unwrap().push(range.clone());
         let from: usize = range.strip_prefix("bytes=").map_or(0, |r| r.trim_end_matches('-').parse().unwrap());
         let from = if matches!(act, Act::IgnoreRange) { 0 } else { from };
-        let rest = &body[from.min(body.len())..];
+        let told = if matches!(act, Act::WrongRange) { from + 1 } else { from };
+        let rest = &body[told.min(body.len())..];
         let status = match act {
             Act::Slam => return,
             Act::Status(s) => s,
             _ if from > 0 => "206 Partial Content",
             _ => "200 OK",
         };
-        let told = if matches!(act, Act::WrongRange) { from + 1 } else { from };
         let content = if matches!(act, Act::Status(_)) { &b"sorry"[..] } else { rest };
         let mut text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", content.len());
         if from > 0 {
@@ -495,11 +491,14 @@ mod tests {
 
     #[test]
     fn a_server_that_ignores_the_range_is_read_from_the_beginning() {
-        for odd in [Act::IgnoreRange, Act::WrongRange] {
+        for (odd, requests) in
+            [(Act::IgnoreRange, &["", "bytes=5000-"][..]), (Act::WrongRange, &["", "bytes=5000-", ""])]
+        {
             let dir = tempfile::tempdir().unwrap();
             let s = server(body(), vec![Act::CutAfter(5000), odd, Act::Serve]);
             assert!(go(&pack(&body(), Some(&s.url)), dir.path(), &[]).is_ok());
             assert_eq!(std::fs::read(dir.path().join("blaze.onnx")).unwrap(), body());
+            assert_eq!(*s.asked.lock().unwrap(), requests);
         }
     }
 

@@ -535,6 +535,10 @@ pub(crate) mod tests {
         let end = start + text[start..].find("[[model]]").unwrap();
         let e = Pack::parse(&format!("{}{}", &text[..start], &text[end..])).unwrap_err();
         assert!(e.contains("known_answer"), "{e}");
+        let start = text.find("[[model.file.known_answer.output]]").unwrap();
+        let end = start + text[start..].find("[[model]]").unwrap();
+        let e = Pack::parse(&format!("{}output = []\n{}", &text[..start], &text[end..])).unwrap_err();
+        assert!(e.contains("names no output"), "{e}");
     }
 
     #[test]
