@@ -140,6 +140,7 @@ mod tests {
         broken[3][1] = f32::NAN;
         assert!(Affine::similarity(&broken, &ARCFACE_112).is_none());
         assert!(Affine::similarity(&GOLDEN_FROM[..1], &ARCFACE_112[..1]).is_none());
+        assert!(Affine::new([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]).is_none(), "a map onto a line");
         assert!(Affine::square([1.0, 1.0], 0.0, 0.0, 192).is_none());
         assert!(Affine::square([1.0, 1.0], -3.0, 0.0, 192).is_none());
         assert!(Affine::square([1.0, f32::INFINITY], 3.0, 0.0, 192).is_none());

@@ -371,6 +371,9 @@ fn check_file(f: &ModelFile, outputs: &[String]) -> Result<(), String> {
     if f.bytes == 0 || f.bytes > MAX_MODEL {
         return Err(format!("bytes = {} is not within 1..={MAX_MODEL}", f.bytes));
     }
+    if let Some(url) = f.url.as_ref().filter(|u| !u.starts_with("https://") && !u.starts_with("http://")) {
+        return Err(format!("url {url:?} is neither https nor http"));
+    }
     if let Some(from) = &f.made_from {
         check_file_name(&from.file)?;
         check_digest(&from.sha256)?;
@@ -427,8 +430,8 @@ fn check_recognition(r: &Recognition) -> Result<(), String> {
     if r.curve.windows(2).any(|w| w[1].0 >= w[0].0 || w[1].1 <= w[0].1) {
         return Err("curve: the FMR must fall and the similarity rise from point to point".into());
     }
-    let upper = 1.0;
-    if r.curve.iter().any(|(_, s)| *s > upper || *s < -1.0) || !(-1.0..=upper).contains(&r.continuity) {
+    let within = |s: f64| (-1.0..=1.0).contains(&s);
+    if !r.curve.iter().all(|(_, s)| within(*s)) || !within(r.continuity) {
         return Err("a similarity is not within -1..=1".into());
     }
     if !(1..=16).contains(&r.templates) || r.impostor_pairs == 0 {
@@ -502,6 +505,7 @@ pub(crate) mod tests {
             ("[1, 3, 128, 128]", "[1, 3, 96, 96]", "input shape"),
             ("[\"regressors\", \"classificators\"]", "[\"classificators\", \"regressors\"]", "in this order"),
             ("crop_scale = 2.7\n", "", "crop_scale"),
+            ("source = \"nowhere\"", "source = \"x\"\nurl = \"file:///etc/passwd\"", "neither https nor http"),
             ("tolerance = 0.01", "tolerance = 0.5", "tolerance"),
             ("tolerance = 0.01", "tolerance = nan", "tolerance"),
             ("first8 = [1.0, 2]", "first8 = []", "1 to 8"),
@@ -531,6 +535,10 @@ pub(crate) mod tests {
         let end = start + text[start..].find("[[model]]").unwrap();
         let e = Pack::parse(&format!("{}{}", &text[..start], &text[end..])).unwrap_err();
         assert!(e.contains("known_answer"), "{e}");
+        let start = text.find("[[model.file.known_answer.output]]").unwrap();
+        let end = start + text[start..].find("[[model]]").unwrap();
+        let e = Pack::parse(&format!("{}output = []\n{}", &text[..start], &text[end..])).unwrap_err();
+        assert!(e.contains("names no output"), "{e}");
     }
 
     #[test]

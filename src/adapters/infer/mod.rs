@@ -1,1 +1,7 @@
-//! To come.
+//! Networks: what a pack holds, whether its files are sound, and running them.
+
+pub mod install;
+pub mod known;
+pub mod manifest;
+pub mod ort;
+pub mod scripted;

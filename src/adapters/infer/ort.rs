@@ -103,7 +103,10 @@ impl OrtEngine {
             let file = model.file_for(settings.precision)?;
             let net = open(&environment, model, file, settings.cache, settings.threads).map_err(|bad| bad.error)?;
             tracing::info!(
-                pack = pack.name, network = model.net.name, file = file.file, precision = file.precision.name(),
+                pack = pack.name,
+                network = model.net.name,
+                file = file.file,
+                precision = file.precision.name(),
                 "network loaded, known answer right"
             );
             engine.nets.push(Some(net));
@@ -206,7 +209,13 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn open(environment: &Environment, model: &Model, file: &ModelFile, cache: &Path, threads: usize) -> Result<Net, BadFile> {
+fn open(
+    environment: &Environment,
+    model: &Model,
+    file: &ModelFile,
+    cache: &Path,
+    threads: usize,
+) -> Result<Net, BadFile> {
     let bytes = read_checked(file, cache)?;
     let spec = &model.net;
     let bad = |cause: String| {
@@ -286,9 +295,16 @@ fn environment(runtime: Option<&Path>, cache: &Path) -> Result<Environment, Port
             Err(e) => tried.push(format!("{} ({e})", path.display())),
         }
     }
-    let hint = "run `make models` or `cardea models install`, or set models.runtime to libonnxruntime.so (1.17 or newer)";
+    let hint =
+        "run `make models` or `cardea models install`, or set models.runtime to libonnxruntime.so (1.17 or newer)";
     let cause = format!("tried {}", tried.join(", "));
     Err(PortError::new("load ONNX Runtime", cause, hint, Recovery::Fatal))
+}
+
+/// Whether a library lies where [`OrtEngine::load`] looks; it need not be a good one.
+#[must_use]
+pub fn runtime_at_hand(runtime: Option<&Path>, cache: &Path) -> bool {
+    candidates(runtime, cache).iter().any(|p| p.exists())
 }
 
 /// Where ONNX Runtime may be, in the order of trying. A path from the configuration is the only one then.

@@ -1,0 +1,254 @@
+//! The packs' real files on the real ONNX Runtime: they load, answer as they must, and anything else is refused.
+//!
+//! Needs `make models` (models/cache with the files of both packs and libonnxruntime.so).
+
+use cardea::adapters::infer::manifest::Pack;
+use cardea::adapters::infer::ort::{ALL_ROLES, FileState, OrtEngine, Settings, hex, verify};
+use cardea::config::sections::Precision;
+use cardea::ports::{Infer, NetId};
+use cardea::vision::family::Role;
+use ndarray::Array4;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+fn models() -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let runtime = dir.join("cache/libonnxruntime.so");
+    assert!(runtime.exists(), "{} is missing: run `make models`", runtime.display());
+    dir
+}
+
+fn settings<'a>(cache: &'a Path, runtime: &'a Path) -> Settings<'a> {
+    Settings { cache, precision: Precision::Fp32, runtime: Some(runtime), threads: 1, roles: ALL_ROLES }
+}
+
+/// A pack with a copy of its fp32 files, to be tampered with.
+struct Copy {
+    pack: Pack,
+    dir: tempfile::TempDir,
+    runtime: PathBuf,
+}
+
+impl Copy {
+    fn of(name: &str) -> Copy {
+        let models = models();
+        let pack = Pack::read(&models.join("packs"), name).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for m in &pack.models {
+            let file = &m.file_for(Precision::Fp32).unwrap().file;
+            std::fs::copy(models.join("cache").join(file), dir.path().join(file))
+                .unwrap_or_else(|e| panic!("{file}: {e}: run `make models`"));
+        }
+        Copy { pack, dir, runtime: models.join("cache/libonnxruntime.so") }
+    }
+
+    fn load(&self) -> Result<OrtEngine, String> {
+        OrtEngine::load(&self.pack, &settings(self.dir.path(), &self.runtime)).map_err(|e| e.to_string())
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.pack.models.iter().position(|m| m.net.name == name).unwrap()
+    }
+
+    /// Puts other bytes in a network's place and their digest into the manifest, as somebody with write access to both
+    /// would do.
+    fn swap(&mut self, name: &str, bytes: &[u8]) {
+        let index = self.index(name);
+        for file in &mut self.pack.models[index].files {
+            std::fs::write(self.dir.path().join(&file.file), bytes).unwrap();
+            file.sha256 = hex(&Sha256::digest(bytes));
+            file.bytes = bytes.len() as u64;
+        }
+    }
+
+    fn state(&self, name: &str) -> FileState {
+        let model = &self.pack.models[self.index(name)];
+        let file = model.file_for(Precision::Fp32).unwrap();
+        match verify(model, file, &settings(self.dir.path(), &self.runtime)).unwrap() {
+            Ok(()) => FileState::Ok,
+            Err(bad) => bad.state,
+        }
+    }
+}
+
+#[test]
+fn both_packs_load_and_give_their_known_answers() {
+    for (name, networks) in [("standard", 6), ("registry", 4)] {
+        let engine = Copy::of(name).load().unwrap();
+        assert_eq!(engine.loaded().len(), networks, "{name}");
+        assert!(engine.loaded().iter().all(|l| l.sha256.len() == 64));
+    }
+}
+
+#[test]
+fn every_precision_of_every_network_gives_its_known_answer() {
+    let models = models();
+    let (cache, runtime) = (models.join("cache"), models.join("cache/libonnxruntime.so"));
+    for name in ["standard", "registry"] {
+        let pack = Pack::read(&models.join("packs"), name).unwrap();
+        for model in &pack.models {
+            for file in &model.files {
+                let found = verify(model, file, &settings(&cache, &runtime)).unwrap();
+                assert!(found.is_ok(), "{}", found.unwrap_err().error);
+            }
+        }
+    }
+}
+
+#[test]
+fn outputs_come_in_the_order_of_the_manifest_and_a_wrong_input_is_an_error() {
+    let mut engine = Copy::of("standard").load().unwrap();
+    let outputs = engine.run(NetId(0), Array4::zeros((1, 3, 320, 320)).view()).unwrap();
+    let widths: Vec<usize> = outputs.iter().map(|o| o.shape()[2]).collect();
+    assert_eq!(widths, [1, 1, 1, 1, 1, 1, 4, 4, 4, 10, 10, 10]);
+    assert_eq!(outputs[7].shape(), [1, 400, 4]);
+    let e = engine.run(NetId(0), Array4::zeros((1, 3, 160, 160)).view()).unwrap_err().to_string();
+    assert!(e.contains("[1, 3, 320, 320]"), "{e}");
+    assert!(engine.run(NetId(99), Array4::zeros((1, 3, 320, 320)).view()).is_err());
+}
+
+#[test]
+fn a_role_that_was_not_asked_for_is_not_loaded() {
+    let copy = Copy::of("registry");
+    std::fs::remove_file(copy.dir.path().join("dlib_resnet_v1_150.onnx")).unwrap();
+    let roles = [Role::Detect, Role::Landmarks];
+    let set = Settings { roles: &roles, ..settings(copy.dir.path(), &copy.runtime) };
+    let mut engine = OrtEngine::load(&copy.pack, &set).unwrap();
+    assert_eq!(engine.loaded().len(), 2);
+    assert!(engine.run(NetId(3), Array4::zeros((1, 3, 150, 150)).view()).is_err());
+}
+
+#[test]
+fn one_flipped_bit_anywhere_in_any_file_is_refused() {
+    let copy = Copy::of("standard");
+    for (i, model) in copy.pack.models.iter().enumerate() {
+        let file = &model.files[0];
+        let path = copy.dir.path().join(&file.file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.len() * (i + 1) / 7;
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(copy.state(&model.net.name), FileState::WrongDigest, "{}", file.file);
+        let e = copy.load().err().unwrap();
+        assert!(e.contains(&file.file) && e.contains("wrong digest"), "{e}");
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(copy.load().is_ok(), "put back, the files are good");
+}
+
+#[test]
+fn a_missing_file_is_named_with_the_command_that_helps() {
+    let copy = Copy::of("registry");
+    std::fs::remove_file(copy.dir.path().join("blazeface_short_128.onnx")).unwrap();
+    assert_eq!(copy.state("blazeface"), FileState::Missing);
+    let e = copy.load().err().unwrap();
+    assert!(e.contains("blazeface_short_128.onnx") && e.contains("cardea models install"), "{e}");
+}
+
+#[test]
+fn a_pad_network_that_always_says_live_is_refused_though_its_digest_is_in_the_manifest() {
+    let mut copy = Copy::of("standard");
+    copy.swap("minifasnet_v2", &onnx::constant(80, "logits", &[0.0, 20.0, 0.0], None));
+    let e = copy.load().err().unwrap();
+    assert!(e.contains("minifasnet_v2") && e.contains("known answer"), "{e}");
+    assert_eq!(copy.state("minifasnet_v2"), FileState::FailedKnownAnswer);
+}
+
+#[test]
+fn an_embedding_that_is_the_same_for_everybody_is_refused_though_its_digest_is_in_the_manifest() {
+    let mut copy = Copy::of("standard");
+    copy.swap("reid0095", &onnx::constant(128, "embedding", &[0.45; 256], None));
+    let e = copy.load().err().unwrap();
+    assert!(e.contains("reid0095") && e.contains("known answer"), "{e}");
+}
+
+#[test]
+fn a_network_in_the_place_of_its_sister_is_refused_by_its_known_answer() {
+    let mut copy = Copy::of("standard");
+    let sister = copy.pack.models[copy.index("minifasnet_v1se")].files[0].file.clone();
+    let bytes = std::fs::read(copy.dir.path().join(sister)).unwrap();
+    copy.swap("minifasnet_v2", &bytes);
+    assert_eq!(copy.state("minifasnet_v2"), FileState::FailedKnownAnswer);
+}
+
+#[test]
+fn a_constant_network_does_run_so_that_only_the_known_answer_refuses_it() {
+    let mut copy = Copy::of("standard");
+    copy.swap("minifasnet_v2", &onnx::constant(80, "logits", &[0.0, 20.0, 0.0], None));
+    let index = copy.index("minifasnet_v2");
+    let known = &mut copy.pack.models[index].files[0].known_answer;
+    known.output[0].first8 = vec![0.0, 20.0, 0.0];
+    known.output[0].l2 = 20.0;
+    assert!(copy.load().is_ok());
+}
+
+#[test]
+fn a_network_that_keeps_weights_in_another_file_is_refused() {
+    let mut copy = Copy::of("standard");
+    copy.swap("minifasnet_v2", &onnx::constant(80, "logits", &[0.0, 20.0, 0.0], Some("weights.bin")));
+    std::fs::write(copy.dir.path().join("weights.bin"), [0; 12]).unwrap();
+    let e = copy.load().err().unwrap();
+    assert!(e.contains("outside of itself"), "{e}");
+}
+
+#[test]
+fn a_network_with_other_outputs_is_refused() {
+    let mut copy = Copy::of("standard");
+    copy.swap("minifasnet_v2", &onnx::constant(80, "other", &[0.0, 20.0, 0.0], None));
+    assert!(copy.load().err().unwrap().contains("minifasnet_v2"));
+    copy.swap("minifasnet_v2", b"not a network");
+    assert!(copy.load().err().unwrap().contains("minifasnet_v2"));
+}
+
+/// The smallest ONNX writer that can lie.
+mod onnx {
+    fn varint(mut v: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        while v >= 128 {
+            out.push(v as u8 | 128);
+            v >>= 7;
+        }
+        out.push(v as u8);
+        out
+    }
+
+    fn number(field: u64, v: u64) -> Vec<u8> {
+        [varint(field << 3), varint(v)].concat()
+    }
+
+    fn bytes(field: u64, b: &[u8]) -> Vec<u8> {
+        [varint(field << 3 | 2), varint(b.len() as u64), b.to_vec()].concat()
+    }
+
+    fn value(name: &str, dims: &[u64]) -> Vec<u8> {
+        let shape: Vec<u8> = dims.iter().flat_map(|d| bytes(1, &number(1, *d))).collect();
+        let tensor = [number(1, 1), bytes(2, &shape)].concat();
+        [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+    }
+
+    /// A network that ignores its input [1, 3, side, side] and answers `answer`; with `external` the values stand in
+    /// another file.
+    pub fn constant(side: u64, output: &str, answer: &[f32], external: Option<&str>) -> Vec<u8> {
+        let len = answer.len() as u64;
+        let values: Vec<u8> = answer.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let data = match external {
+            None => bytes(9, &values),
+            Some(file) => {
+                let entry = [bytes(1, b"location"), bytes(2, file.as_bytes())].concat();
+                [bytes(13, &entry), number(14, 1)].concat()
+            }
+        };
+        let tensor = [number(1, 1), number(1, len), number(2, 1), bytes(8, b"answer"), data].concat();
+        let node = [bytes(1, b"answer"), bytes(2, output.as_bytes()), bytes(4, b"Identity")].concat();
+        let graph = [
+            bytes(1, &node),
+            bytes(2, b"constant"),
+            bytes(5, &tensor),
+            bytes(11, &value("input", &[1, 3, side, side])),
+            bytes(12, &value(output, &[1, len])),
+        ]
+        .concat();
+        [number(1, 8), bytes(7, &graph), bytes(8, &number(2, 13))].concat()
+    }
+}
