@@ -205,6 +205,10 @@ fn the_whole_challenge_has_a_limit() {
         &[Answer(ADA, PROMPTLY)],
         "started, asked turn_left, asked nod, asked blink, asked turn_right, asked mouth_open, granted ada",
     );
+    // Also while an action is awaited whose own window would last longer.
+    let short = with(door(), |p| p.challenge_limit = ms(4_000));
+    check(short, &[Answer(ADA, slow)], "started, asked turn_left, asked nod, denied challenge_timeout");
+    check(door(), &[Answer(ADA, slow)], "started, asked turn_left, asked nod, granted ada");
     // Who never comes to rest is never asked.
     let restless = Look { yaw: 13.0, ..ADA };
     check(door(), &[MATCHED, Hold(13_000, restless)], "started, denied challenge_timeout");
@@ -265,6 +269,10 @@ fn before_the_first_prompt_a_changed_face_begins_anew() {
         // The same person after a gap is seen from the beginning too.
         check(door(), &[Hold(until, ADA), Pause(450), Answer(ADA, PROMPTLY)], &passed("ada"));
     }
+    // Nor is a refusal of the next charged to the one before.
+    let sim = play(door(), &[Hold(900, ADA), Hold(9_000, Look { track: 2, quality: Quality::Dark, ..BOB })]);
+    assert_eq!(sim.text(), "started, try_again poor_quality");
+    assert_eq!(sim.visit.decision().and_then(|d| d.person.clone()), None);
     // PAD scores of the one before do not count for the next.
     let photo = [Hold(900, ADA), Answer(Look { track: 2, pad: 0.3, ..EVE }, PROMPTLY)];
     check(door(), &photo, "started, asked turn_left, asked nod, denied spoof");
