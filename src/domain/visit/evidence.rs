@@ -19,6 +19,8 @@ pub(super) struct Evidence {
     pub track: Option<u32>,
     pub gestures: Gestures,
     pub pad: PadEvidence,
+    /// Frames that PAD looked at since the first prompt.
+    pub pad_during: usize,
     pub embeddings: Vec<Embedding>,
     pub votes: Vec<Identity>,
     pub mean: Option<Embedding>,
@@ -38,6 +40,7 @@ impl Evidence {
             track: None,
             gestures: Gestures::new(policy.limits.clone(), policy.mirrored),
             pad: PadEvidence::new(policy.pad.clone(), policy.pad_frames),
+            pad_during: 0,
             embeddings: Vec::new(),
             votes: Vec::new(),
             mean: None,
@@ -54,6 +57,7 @@ impl Evidence {
     pub fn take_pad(&mut self, phase: PadPhase, at: Tick, face: &FaceSeen) {
         if face.quality == Quality::Ok && face.frontal && !face.pad.is_empty() {
             self.pad.take(phase, &face.pad);
+            self.pad_during += usize::from(phase == PadPhase::During);
             self.last_pad = Some(at);
         }
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Every state can end in DONE with a refusal. Unknown people get the same challenge with the same timing as known
-//! ones; their refusal comes at the end. Times are those of capture; `now` only tells whether a frame is too old.
+//! ones; their refusal comes at the end. Times are those of capture; `now` tells whether a frame is too old and from when a
+//! prompt could be seen.
 
 mod evidence;
 mod policy;
@@ -23,7 +24,7 @@ use crate::domain::challenge::{Onset, Plan, Step};
 use crate::domain::gallery::Identity;
 use crate::domain::gesture::Seen;
 use crate::domain::liveness::{PadPhase, PadVerdict};
-use crate::domain::observation::{FaceSeen, Observation, Quality, Wants};
+use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality, Wants};
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::schema::event::{Action, Event, Goal, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
@@ -126,7 +127,7 @@ enum State {
         until: Tick,
         left: u8,
     },
-    /// All actions are done: the same person?
+    /// All actions are done: the same person, and alive in enough frames?
     Rematch {
         until: Tick,
     },
@@ -196,7 +197,9 @@ impl Visit {
                 pad: due(e.last_pad, PAD_EVERY),
                 embedding: due(e.last_embedding, EMBEDDING_EVERY),
             },
-            State::Rematch { .. } => Wants { eyes: false, pad: due(e.last_pad, PAD_EVERY), embedding: true },
+            State::Rematch { .. } => {
+                Wants { eyes: false, pad: !self.pad_seen() || due(e.last_pad, PAD_EVERY), embedding: true }
+            }
         }
     }
 
@@ -284,7 +287,9 @@ impl Visit {
 
     fn seen(&mut self, now: Tick, o: &Observation, out: &mut Vec<Effect>) {
         let policy = self.policy.clone();
-        if policy.holds(Gate::Fresh) && now.since(o.captured) > policy.max_age {
+        // A stamp from the future is of another clock: nobody knows how old such a frame is.
+        let off = now.since(o.captured).max(o.captured.since(now));
+        if policy.holds(Gate::Fresh) && off > policy.max_age {
             self.stream.stale += 1;
             return self.time(now, out);
         }
@@ -297,8 +302,15 @@ impl Visit {
             }
         }
         self.stream.epoch = Some(o.epoch);
+        let before = self.stream.newest;
         if !self.stream.admit(o) {
             return;
+        }
+        if let (State::Waiting { since }, Some(before)) = (&mut self.state, before)
+            && o.captured.since(before) > GONE
+        {
+            // Two frames with nothing between them do not show that somebody stayed.
+            *since = None;
         }
         if self.is_running() && policy.holds(Gate::Source) && self.stream.duplicates >= 2 {
             return self.refuse(now, Reason::Injection, out);
@@ -307,7 +319,8 @@ impl Visit {
         if self.decision().is_some() {
             return;
         }
-        let several = o.faces > 1 && o.second >= SECOND_FACE && policy.holds(Gate::OneFace);
+        let second = o.second >= SECOND_FACE || o.second.is_nan();
+        let several = o.faces > 1 && second && policy.holds(Gate::OneFace);
         match (&o.face, several) {
             (Some(face), false) => {
                 self.evidence.several_since = None;
@@ -317,6 +330,7 @@ impl Visit {
             (None, _) => {
                 if let State::Waiting { since } = &mut self.state {
                     *since = None;
+                    self.show(Screen::IDLE, out);
                 }
             }
         }
@@ -350,7 +364,7 @@ impl Visit {
     fn face(&mut self, now: Tick, o: &Observation, face: &FaceSeen, out: &mut Vec<Effect>) {
         let at = o.captured;
         if let State::Waiting { since } = &mut self.state {
-            if face.rect.w < self.policy.min_face_px {
+            if face.rect.w < self.policy.min_face_px || face.rect.w.is_nan() {
                 *since = None;
                 return;
             }
@@ -359,6 +373,8 @@ impl Visit {
                 return;
             }
             self.began = Some(began);
+            // What repeated itself before anybody was there, as black frames do at night, accuses nobody.
+            self.stream.duplicates = 0;
             self.state = State::Assess { until: at + self.policy.assess_limit };
             out.push(Effect::Record(Event::VisitStarted { visit: self.id, goal: self.policy.goal }));
             self.show(Screen { phase: Phase::Looking, ..Screen::IDLE }, out);
@@ -370,7 +386,9 @@ impl Visit {
             // Nothing was asked yet, so nothing was claimed: whoever is there now begins anew.
             let until = match self.state {
                 State::Assess { until } => until,
-                _ => at + self.policy.assess_limit,
+                // People who take turns do not hold the door for ever.
+                _ => (at + self.policy.assess_limit)
+                    .min(self.began.unwrap_or(at) + self.policy.intent + self.policy.assess_limit * 2),
             };
             self.evidence = Evidence::new(&self.policy);
             self.identity = None;
@@ -432,9 +450,13 @@ impl Visit {
             return self.refuse(now, Reason::Degraded, out);
         }
         self.identity = Some(self.agreed());
-        self.evidence.mean = self.policy.gallery.metric().mean(&self.evidence.embeddings);
+        self.evidence.mean = self.claimed();
         self.plan = self.draw(fps);
         self.challenge_began = Some(at);
+        if self.plan.0.is_empty() && matches!(self.policy.challenge, ChallengeSource::Draw(_)) {
+            // Nothing of the deck can be asked at this rate: a slow camera must not take the challenge away.
+            return self.refuse(now, Reason::Degraded, out);
+        }
         if self.plan.0.is_empty() {
             return self.finish(now, out);
         }
@@ -467,10 +489,21 @@ impl Visit {
         }
     }
 
+    /// The face that continuity compares with: of a known person only the frames that name that person, lest somebody
+    /// else who slipped into the agreement be taken for the same.
+    fn claimed(&self) -> Option<Embedding> {
+        let e = &self.evidence;
+        let known = self.identity.as_ref().filter(|i| matches!(i, Identity::Known(_)));
+        let of = e.embeddings.iter().zip(&e.votes).filter(|(_, vote)| known.is_none_or(|k| k == *vote));
+        let faces: Vec<Embedding> = of.map(|(embedding, _)| embedding.clone()).collect();
+        self.policy.gallery.metric().mean(&faces)
+    }
+
     /// PAD and continuity go on beside the actions; true when that ended the visit.
     fn watch(&mut self, now: Tick, at: Tick, face: &FaceSeen, out: &mut Vec<Effect>) -> bool {
         let wanted = self.wants(at);
-        self.evidence.take_pad(PadPhase::During, at, face);
+        let phase = if self.prompted() { PadPhase::During } else { PadPhase::Before };
+        self.evidence.take_pad(phase, at, face);
         // A turned head gives neither PAD nor embedding; asking again on its very next frame would only cost time.
         if wanted.pad {
             self.evidence.last_pad = Some(at);
@@ -531,7 +564,11 @@ impl Visit {
         }
         let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
         let number = u8::try_from(index + 1).unwrap_or(u8::MAX);
-        self.state = State::Asked { step: index, prompted: at, until: at + step.window, left: step.times };
+        // The prompt can be seen from now on, not since the frame was captured that let it out.
+        let prompted = now.max(at);
+        let limit = self.challenge_began.unwrap_or(at) + self.policy.challenge_limit;
+        let until = (prompted + step.window).min(limit);
+        self.state = State::Asked { step: index, prompted, until, left: step.times };
         out.push(Effect::Record(Event::VisitPrompted { visit: self.id, action: step.action, step: number, of: total }));
         self.show(
             Screen {
@@ -578,14 +615,27 @@ impl Visit {
         );
         self.state = if next < self.plan.0.len() {
             State::Between { step: next, gate: at }
-        } else if self.policy.goal == Goal::Liveness || !self.policy.holds(Gate::Rematch) {
+        } else if !self.rematches() && self.pad_seen() {
             return self.finish(now, out);
         } else {
             State::Rematch { until: at + self.policy.rematch_limit }
         };
     }
 
-    /// Waits for a frontal frame and asks once more who it is, at the full threshold.
+    /// Whether it is asked once more who it is.
+    fn rematches(&self) -> bool {
+        self.policy.goal != Goal::Liveness && self.policy.holds(Gate::Rematch)
+    }
+
+    /// Whether PAD has looked at enough frames since the first prompt for a verdict of their own: fewer would let the
+    /// live frames of the beginning carry a picture shown afterwards.
+    fn pad_seen(&self) -> bool {
+        self.policy.pad.is_empty()
+            || !self.policy.holds(Gate::Pad)
+            || self.evidence.pad_during >= self.policy.pad_frames
+    }
+
+    /// Waits for a frontal frame and asks once more who it is, at the full threshold; also waits for PAD.
     fn rematch(&mut self, now: Tick, at: Tick, face: &FaceSeen, actions: &[Seen], out: &mut Vec<Effect>) {
         if self.watch(now, at, face, out) {
             return;
@@ -596,12 +646,21 @@ impl Visit {
             return self.refuse(now, Reason::ChallengeFailed, out);
         }
         let fit = face.quality == Quality::Ok && face.frontal;
+        let seen = self.pad_seen();
+        if !self.rematches() {
+            if seen {
+                self.finish(now, out);
+            }
+            return;
+        }
         let (Some(embedding), true) = (&face.embedding, fit) else { return };
         match (self.judge(embedding), &self.identity) {
+            (Identity::Known(a), Some(Identity::Known(b))) if a == *b && !seen => {}
             (Identity::Known(a), Some(Identity::Known(b))) if a == *b => self.finish(now, out),
             (Identity::Known(_), Some(Identity::Known(_))) => self.refuse(now, Reason::ChallengeMismatch, out),
             // Somebody unknown stays unknown, whatever this frame says; a known one may need a better frame.
             (_, Some(Identity::Known(_))) => {}
+            _ if !seen => {}
             _ => self.finish(now, out),
         }
     }
@@ -619,6 +678,10 @@ impl Visit {
         }
         let newest = self.stream.newest.unwrap_or_default();
         if self.policy.holds(Gate::Fresh) && now.since(newest) > self.policy.max_age {
+            return self.refuse(now, Reason::Degraded, out);
+        }
+        let slow = self.policy.goal == Goal::Identify && self.stream.fps() < self.policy.min_fps;
+        if self.policy.holds(Gate::Fresh) && slow {
             return self.refuse(now, Reason::Degraded, out);
         }
         let person = match (&self.policy.goal, &self.identity) {
@@ -713,7 +776,8 @@ impl Visit {
             }
             State::Rematch { until } => {
                 if now >= until {
-                    self.refuse(now, Reason::ChallengeMismatch, out);
+                    let seen = self.pad_seen();
+                    self.refuse(now, if seen { Reason::ChallengeMismatch } else { Reason::PoorQuality }, out);
                 }
             }
         }
