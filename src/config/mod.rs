@@ -7,6 +7,7 @@ mod load;
 mod raw;
 pub mod sections;
 
+pub use check::LANGUAGES;
 pub use fault::{Fault, Faults, Origin, Origins};
 pub use keys::schema;
 pub use load::{CREDENTIAL, DEFAULT_FILE, DROP_INS, ENV_PREFIX, Inputs, load};
