@@ -12,8 +12,8 @@ use crate::vision::frame::{PixelFormat, Rotation};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Languages that the texts at the door exist in.
-const LANGUAGES: [&str; 1] = ["en"];
+/// Languages that the texts at the door exist in, in the order of the columns of `adapters::prompt::texts`.
+pub const LANGUAGES: [&str; 2] = ["en", "de"];
 
 /// The truth, or everything that is wrong between the keys.
 pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> {

@@ -10,6 +10,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use check::LANGUAGES;
 pub use fault::{Fault, Faults, Origin, Origins};
 pub use keys::schema;
 pub use load::{Inputs, Merged, load, merge};

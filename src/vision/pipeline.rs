@@ -203,9 +203,12 @@ impl<I: Infer> Pipeline<I> {
         let mesh = self.mesh(picture, follow, chosen.as_ref())?;
         if mesh.is_none() && chosen.is_none() {
             // Lost: the id is given up, so that whoever comes next is somebody new, but a short gap keeps it.
-            self.track = before
-                .filter(|t| at.since(t.detected) < UNCONFIRMED)
-                .map(|t| Track { mesh: None, faces: 0, second: 0.0, ..t });
+            self.track = before.filter(|t| at.since(t.detected) < UNCONFIRMED).map(|t| Track {
+                mesh: None,
+                faces: 0,
+                second: 0.0,
+                ..t
+            });
             return Ok(None);
         }
         let mesh_box = mesh.as_ref().map(bounds);

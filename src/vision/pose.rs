@@ -139,7 +139,9 @@ mod tests {
 
     #[test]
     fn a_turned_mean_face_tells_its_angles() {
-        for (yaw, pitch, roll) in [(0.0, 0.0, 0.0), (35.0, 0.0, 0.0), (-50.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, -25.0, 0.0)] {
+        for (yaw, pitch, roll) in
+            [(0.0, 0.0, 0.0), (35.0, 0.0, 0.0), (-50.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, -25.0, 0.0)]
+        {
             let (p, _) = pose(&turned(yaw, pitch, roll)).expect("a face");
             let near = |a: f32, b: f64| (f64::from(a) - b).abs() < 0.5;
             assert!(near(p.yaw, yaw) && near(p.pitch, pitch) && near(p.roll, roll), "{p:?} for {yaw} {pitch} {roll}");

@@ -17,3 +17,20 @@ pub fn shared() -> PathBuf {
     );
     dir
 }
+
+/// Whether `test` may run, which needs `tool` on the path. Only `CARDEA_TEST_WITHOUT=tool,…` leaves it out, and says so.
+///
+/// # Panics
+/// When the tool is missing and was not left out by name.
+#[allow(dead_code)]
+pub fn has(tool: &str, package: &str, test: &str) -> bool {
+    let without = std::env::var("CARDEA_TEST_WITHOUT").unwrap_or_default();
+    if without.split(',').any(|name| name.trim() == tool) {
+        println!("left out: {test} (without {tool})");
+        return false;
+    }
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).any(|dir| dir.join(tool).is_file());
+    assert!(found, "{test} needs {tool}: apt install {package}, or CARDEA_TEST_WITHOUT={tool}");
+    true
+}

@@ -1,12 +1,11 @@
 //! What a person reads, in every language that there is. A new language is a new column; the compiler and the tests
 //! below find what is missing. Never a score, a name or a reason that would help an attacker.
 
+use crate::config::LANGUAGES;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::schema::event::{Action, Verdict};
 
-/// Languages that `prompt.language` may name, in the order of the columns below.
-pub const LANGUAGES: [&str; 2] = ["en", "de"];
-
+/// One text in each of [`LANGUAGES`], in their order.
 type Row = [&'static str; LANGUAGES.len()];
 
 /// The column of `language`.
