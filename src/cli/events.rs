@@ -57,7 +57,7 @@ const PAGE: usize = 1000;
 const LOOK: Duration = Duration::from_millis(250);
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
-    let dir = state::dir(globals);
+    let dir = state::dir(globals)?;
     match args.command {
         Command::List { after, limit, kind } => match reader(&dir)? {
             Some(mut journal) => list(globals, &mut journal, after, limit, kind.as_deref()),

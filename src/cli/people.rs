@@ -150,7 +150,7 @@ fn remove(globals: &Globals, id: &PersonId) -> Outcome {
 fn export(globals: &Globals, file: &Path, passphrase_file: &Path) -> Outcome {
     let passphrase = passphrase(passphrase_file)?;
     let Some(mut store) = state::people_if_any(globals)? else {
-        let path = state::dir(globals).join("people.db").display().to_string();
+        let path = state::dir(globals)?.join("people.db").display().to_string();
         return Err(Failure::new(Code::Io, path, "there are no people", "check --state, or enrol somebody first"));
     };
     let people = store.export(file, &passphrase)?;

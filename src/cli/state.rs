@@ -1,6 +1,6 @@
 //! The state directory as commands use it: opening its stores, and writing what an administrator did to the journal.
 
-use super::{Code, Failure, Globals};
+use super::{Code, Failure, Globals, load_config};
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, StoreError, Trouble};
 use crate::adapters::system::{SystemClock, random, uuid_v7};
 use crate::base::time::Clock;
@@ -27,24 +27,22 @@ pub(super) fn io(e: PortError) -> Failure {
     Failure::new(Code::Io, e.what, e.cause, e.hint)
 }
 
-/// Where journal, people, keys and sockets live.
-pub(super) fn dir(globals: &Globals) -> PathBuf {
-    globals.state.clone().unwrap_or_else(|| PathBuf::from("/var/lib/cardea"))
-}
-
-/// The terminal's name for records.
-fn device(_globals: &Globals) -> DeviceId {
-    DeviceId::new("front").expect("the default name is valid")
+/// Where journal, people, keys and sockets live. With `--state` a faulty configuration stops nobody from reading.
+pub(super) fn dir(globals: &Globals) -> Result<PathBuf, Failure> {
+    match &globals.state {
+        Some(dir) => Ok(dir.clone()),
+        None => Ok(load_config(globals)?.store().dir.clone()),
+    }
 }
 
 /// The people of the state directory; made if absent.
 pub(super) fn people(globals: &Globals) -> Result<EncryptedPeople, Failure> {
-    Ok(EncryptedPeople::open(&dir(globals))?)
+    Ok(EncryptedPeople::open(&dir(globals)?)?)
 }
 
 /// The people if there are any, so that looking leaves nothing behind.
 pub(super) fn people_if_any(globals: &Globals) -> Result<Option<EncryptedPeople>, Failure> {
-    if EncryptedPeople::exists(&dir(globals)) { people(globals).map(Some) } else { Ok(None) }
+    if EncryptedPeople::exists(&dir(globals)?) { people(globals).map(Some) } else { Ok(None) }
 }
 
 /// Writes what an administrator did to the journal, beside a daemon that may be running.
@@ -59,9 +57,10 @@ impl Log {
     /// Opens the journal before anything is done that must be recorded.
     pub fn open(globals: &Globals) -> Result<Self, Failure> {
         let clock = SystemClock;
+        let device = load_config(globals)?.device().name.clone();
         Ok(Log {
-            journal: SqliteJournal::open(&dir(globals))?,
-            device: device(globals),
+            journal: SqliteJournal::open(&dir(globals)?)?,
+            device,
             boot: uuid_v7(clock.wall().unix_ms, random().map_err(io)?),
             start: clock.now(),
         })
