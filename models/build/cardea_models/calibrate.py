@@ -84,7 +84,7 @@ class Pictures:
     """The sample pictures with their faces found, and from them every network's inputs."""
 
     def __init__(self, shelves, online: bool, fp32: dict):
-        self._random = np.random.default_rng(7)
+        self._random = None
         self._mesh = answers.session(fp32["facemesh"])
         detector = answers.session(fp32["yunet"])
         self._faces = []
@@ -127,6 +127,8 @@ class Pictures:
 
     def inputs(self, file) -> list:
         make = {"detect": self._detect, "landmarks": self._landmarks, "eyes": self._eyes, "embed": self._embed, "pad": self._pad}[file.role]
+        # Anew for each file: calibrating one alone or all together gives the same numbers.
+        self._random = np.random.default_rng(7)
         spec, crops = file.input, []
         for face in self._faces:
             for crop in make(file, *face):

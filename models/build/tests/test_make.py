@@ -98,6 +98,18 @@ class Making(Scratch):
             with self.assertRaisesRegex(BuildError, "--offline"):
                 Workshop(Pack("p", [], [origin]), Shelves([]), online=False).obtain(origin)
 
+    def test_offline_never_asks_a_repository(self):
+        origin = Origin("w", digest(b"abc"), None, f"owner/name@{'0' * 40}", "w")
+        with mock.patch.object(make.urllib.request, "urlopen", side_effect=AssertionError("a download was started")):
+            with self.assertRaisesRegex(BuildError, "w .* --offline forbids https"):
+                Workshop(Pack("p", [], [origin]), Shelves([]), online=False).obtain(origin)
+
+    def test_a_repository_that_gives_other_bytes_is_refused(self):
+        origin = Origin("w", digest(b"abc"), None, f"owner/name@{'0' * 40}", "w")
+        with mock.patch.object(make.urllib.request, "urlopen", return_value=io.BytesIO(b"abd")):
+            with self.assertRaisesRegex(BuildError, "w from https.*: expected sha256"):
+                Workshop(Pack("p", [], [origin]), Shelves([])).obtain(origin)
+
     def fetch_from_fake_pip(self, sha256):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as wheel:
