@@ -1,10 +1,33 @@
-//! `cardea run`.
+//! `cardea run`: the daemon.
 
-use super::{Code, Failure, Globals, Outcome};
+use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::base::stop::Stop;
+use crate::runtime::daemon::{self, Options};
+use crate::runtime::logging;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {}
 
-pub fn run(_globals: &Globals, _args: Args) -> Outcome {
-    Err(Failure::new(Code::Internal, "run", "not built yet", "wait for it"))
+pub fn run(globals: &Globals, _args: Args) -> Outcome {
+    let config = super::load_config(globals)?;
+    logging::start(&config.log().level);
+    let stop = Stop::default();
+    stop_on_signals(&stop)?;
+    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None }).map_err(Failure::unavailable)?;
+    Ok(Exit::Done)
+}
+
+/// SIGTERM and SIGINT ask for the end, in order.
+pub(super) fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let failed = |e: std::io::Error| Failure::new(Code::Internal, "signals", e, "start again");
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let stop = stop.clone();
+    let listen = move || {
+        if signals.forever().next().is_some() {
+            stop.request();
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+    Ok(())
 }

@@ -25,9 +25,22 @@ const VERIFY_FMR: f64 = 1e-4;
 /// A loaded and checked pack.
 pub struct Engine {
     pub pipeline: Pipeline<Box<dyn Infer>>,
+    judge: Judge,
+}
+
+/// What is known of a loaded pack without its networks: thresholds, and what templates are tagged with.
+#[derive(Clone, Debug)]
+pub struct Judge {
     pack: Pack,
     loaded: Vec<Loaded>,
     embedding: EmbeddingModel,
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Judge;
+    fn deref(&self) -> &Judge {
+        &self.judge
+    }
 }
 
 /// What templates are tagged with.
@@ -59,9 +72,17 @@ impl Engine {
         let embedding = embedding_model(&pack, m.precision)?;
         let pipeline = Pipeline::new(Box::new(ort) as Box<dyn Infer>, &pack.nets(), rules)
             .map_err(|e: VisionError| fatal("use the pack", e, "choose another models.pack"))?;
-        Ok(Engine { pipeline, pack, loaded, embedding })
+        Ok(Engine { pipeline, judge: Judge { pack, loaded, embedding } })
     }
 
+    /// The networks for the thread that runs them, the rest for the one that decides.
+    #[must_use]
+    pub fn split(self) -> (Pipeline<Box<dyn Infer>>, Judge) {
+        (self.pipeline, self.judge)
+    }
+}
+
+impl Judge {
     /// The pack's manifest.
     #[must_use]
     pub fn pack(&self) -> &Pack {

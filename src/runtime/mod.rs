@@ -1,4 +1,10 @@
 //! The shell: puts the parts together, carries effects out, decides nothing.
 
+pub mod capture;
+pub mod controller;
+pub mod daemon;
 pub mod engine;
+pub mod logging;
 pub mod net;
+pub mod recorder;
+pub mod watch;

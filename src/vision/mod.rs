@@ -9,6 +9,7 @@ pub mod eyes;
 pub mod facemesh;
 pub mod family;
 pub mod frame;
+pub mod motion;
 pub mod nms;
 pub mod orient;
 pub mod pad;

@@ -58,6 +58,8 @@ pub enum Input<'a> {
     Time,
     /// The daemon stops, or somebody walked up to stop it.
     Stop,
+    /// The terminal may not decide now: locked out, no guard, no journal. Ends a running visit with that reason.
+    Refuse(Reason),
     /// The source was opened again, or is another one.
     CameraChanged,
 }
@@ -272,6 +274,7 @@ impl Visit {
             Input::Seen(o) => self.seen(now, o, &mut out),
             Input::Time => self.time(now, &mut out),
             Input::Stop => self.end_if_running(now, Reason::Stopped, &mut out),
+            Input::Refuse(reason) => self.end_if_running(now, reason, &mut out),
             Input::CameraChanged => self.end_if_running(now, Reason::CameraChanged, &mut out),
         }
         out

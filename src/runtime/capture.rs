@@ -1,0 +1,128 @@
+//! The capture thread: opens the camera, puts every frame into the slot, and opens it again when it broke.
+
+use crate::adapters::camera;
+use crate::base::slot::LatestSlot;
+use crate::base::stop::{Heartbeat, Stop};
+use crate::base::time::Clock;
+use crate::config::sections::Camera;
+use crate::ports::{FrameSource, NextFrame, PortError};
+use crate::schema::event::Event;
+use crate::vision::frame::Frame;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Without a frame for so long the camera counts as lost.
+const LOST: Duration = Duration::from_millis(1500);
+/// Pauses between attempts to open it.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// What others may know of the camera.
+#[derive(Debug, Default)]
+pub struct CameraState {
+    /// Turned at every frame.
+    pub beat: Heartbeat,
+    pub frames: AtomicU64,
+    pub torn: AtomicU64,
+    /// False while there is no camera, or none that delivers.
+    pub delivering: AtomicBool,
+    /// The recording is over and nothing follows.
+    pub ended: AtomicBool,
+}
+
+/// Everything that the thread needs.
+pub struct Capture {
+    pub config: Camera,
+    pub clock: Arc<dyn Clock>,
+    pub slot: Arc<LatestSlot<Frame>>,
+    pub state: Arc<CameraState>,
+    pub stop: Stop,
+    /// Tells what must be recorded, and once an opening that a visit may not survive.
+    pub tell: Box<dyn Fn(Event) + Send>,
+}
+
+impl Capture {
+    /// The thread's life.
+    pub fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        let mut epoch = 0;
+        let mut lost = false;
+        let mut identity: Option<String> = None;
+        while !self.stop.requested() {
+            epoch += 1;
+            let ended = camera::open(&self.config, self.clock.clone(), epoch).and_then(|mut source| {
+                let now = source.identity();
+                if identity.as_ref().is_some_and(|before| *before != now) {
+                    let what = format!("another camera than before: {now}");
+                    (self.tell)(Event::AlarmCamera { what });
+                }
+                identity = Some(now.clone());
+                self.pump(&mut *source, &mut lost, &mut pause, &now)
+            });
+            self.state.delivering.store(false, Ordering::Relaxed);
+            let why = match ended {
+                Ok(End::Over) => {
+                    self.state.ended.store(true, Ordering::Relaxed);
+                    self.slot.close();
+                    return;
+                }
+                Ok(End::Stopped) => break,
+                Ok(End::Stalled) => format!("no frame for {} ms", LOST.as_millis()),
+                Err(e) => e.to_string(),
+            };
+            tracing::warn!(error = %why, retry_in = ?pause, "camera failed");
+            if !lost {
+                lost = true;
+                (self.tell)(Event::AlarmCamera { what: why });
+            }
+            self.stop.wait(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.slot.close();
+    }
+
+    fn pump(
+        &self,
+        source: &mut dyn FrameSource,
+        lost: &mut bool,
+        pause: &mut Duration,
+        identity: &str,
+    ) -> Result<End, PortError> {
+        let mut last = self.clock.now();
+        while !self.stop.requested() {
+            match source.next(self.config.timeout)? {
+                NextFrame::Frame(frame) => {
+                    last = self.clock.now();
+                    self.state.beat.beat(last);
+                    self.state.frames.fetch_add(1, Ordering::Relaxed);
+                    self.state.delivering.store(true, Ordering::Relaxed);
+                    if *lost {
+                        (self.tell)(Event::SystemCamera { what: format!("{identity} delivers again") });
+                    }
+                    *lost = false;
+                    *pause = FIRST_PAUSE;
+                    self.slot.put(frame);
+                }
+                NextFrame::Torn(why) => {
+                    self.state.torn.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(why, "frame skipped");
+                }
+                NextFrame::Stalled => {
+                    self.state.delivering.store(false, Ordering::Relaxed);
+                    if self.clock.now().since(last) >= LOST {
+                        return Ok(End::Stalled);
+                    }
+                }
+                NextFrame::End => return Ok(End::Over),
+            }
+        }
+        Ok(End::Stopped)
+    }
+}
+
+enum End {
+    Over,
+    Stalled,
+    Stopped,
+}

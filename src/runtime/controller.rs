@@ -1,0 +1,342 @@
+//! The controller thread: owns visit, lockout, guard and prompt; carries the visit's effects out.
+//!
+//! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
+//! disk before the guard is armed, and the guard alone decides how long the line is active.
+
+use super::recorder::Recorder;
+use super::watch::{SharedWants, Watched};
+use crate::adapters::mqtt::Outbox;
+use crate::base::stop::{Heartbeat, Stop};
+use crate::base::time::{Clock, Tick};
+use crate::domain::access::Lockout;
+use crate::domain::observation::Observation;
+use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
+use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
+use crate::schema::event::{Event, Reason, Verdict};
+use crate::schema::ids::VisitId;
+use crate::schema::topics::LockState;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// The guard releases the line when it hears nothing for a second: it is told four times as often.
+const HEARTBEAT: Duration = Duration::from_millis(200);
+/// A verdict stays on the screen for so long before the next visit may begin.
+const VERDICT: Duration = Duration::from_millis(2000);
+/// A grant without an edge after so long is an alarm.
+const EDGE: Duration = Duration::from_millis(700);
+
+/// Makes the policy of the next visit: people may have come or gone.
+pub type MakePolicy = Box<dyn FnMut() -> Option<Arc<Policy>> + Send>;
+
+/// Everything that the thread owns.
+pub struct Controller {
+    pub clock: Arc<dyn Clock>,
+    pub inbox: Receiver<Watched>,
+    pub wants: Arc<SharedWants>,
+    pub policy: Arc<Policy>,
+    /// `Some` when it changed.
+    pub renew: MakePolicy,
+    pub guard: Box<dyn DoorGuard>,
+    pub prompt: Box<dyn Prompt>,
+    pub recorder: Recorder,
+    pub people: Box<dyn PeopleStore>,
+    pub lockout: Lockout,
+    pub outbox: Option<Outbox>,
+    pub door: String,
+    pub hold: Duration,
+    pub passive_pad: bool,
+    /// 32 fresh bytes of the kernel's generator for each visit.
+    pub seed: Box<dyn FnMut() -> Result<[u8; 32], PortError> + Send>,
+    pub beat: Heartbeat,
+    pub guard_lost: Arc<std::sync::atomic::AtomicBool>,
+    pub stop: Stop,
+}
+
+/// What changes from visit to visit.
+struct Turn {
+    visit: Visit,
+    number: u64,
+    /// The next visit begins after this, and only when nobody granted is still standing there.
+    resume: Option<Tick>,
+    granted: bool,
+    last_face: Option<Tick>,
+    /// A grant that waits for its edge.
+    awaiting: Option<Tick>,
+    last_beat: Option<Tick>,
+    last_renew: Tick,
+}
+
+/// People are looked for anew this often while nobody is there.
+const RENEW: Duration = Duration::from_secs(2);
+
+impl Controller {
+    /// The thread's life; returns why it ended when that was a fault.
+    pub fn run(mut self) -> Option<String> {
+        let mut turn = match self.next_visit(0) {
+            Ok(t) => t,
+            Err(e) => return Some(e.to_string()),
+        };
+        self.show(Screen::IDLE);
+        let mut fault = None;
+        while !self.stop.requested() {
+            let now = self.clock.now();
+            self.beat.beat(now);
+            self.look_after_guard(&mut turn, now);
+            if turn.resume.is_some_and(|r| now >= r) && !self.still_there(&turn, now) {
+                match self.next_visit(turn.number) {
+                    Ok(next) => turn = Turn { last_beat: turn.last_beat, awaiting: turn.awaiting, ..next },
+                    Err(e) => {
+                        fault = Some(e.to_string());
+                        break;
+                    }
+                }
+                self.show(Screen::IDLE);
+            }
+            let deadline = turn.visit.next_deadline().map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
+            match self.inbox.recv_timeout(deadline.max(Duration::from_millis(1))) {
+                Ok(Watched::Seen(o)) => self.seen(&mut turn, &o),
+                Ok(Watched::Broken(what)) => {
+                    self.step(&mut turn, Input::Refuse(Reason::Degraded));
+                    self.recorder.record(Event::AlarmModels { what: what.clone() });
+                    fault = Some(what);
+                    break;
+                }
+                Ok(Watched::Ended) | Err(RecvTimeoutError::Disconnected) => {
+                    self.finish_pulse(&mut turn);
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout) => self.step(&mut turn, Input::Time),
+            }
+        }
+        self.step(&mut turn, Input::Stop);
+        self.show(Screen { phase: Phase::Unavailable, advice: Some(Advice::Later), ..Screen::IDLE });
+        fault
+    }
+
+    fn next_visit(&mut self, number: u64) -> Result<Turn, PortError> {
+        let now = self.clock.now();
+        if let Some(policy) = (self.renew)() {
+            self.policy = policy;
+        }
+        let number = number + 1;
+        let visit = Visit::new(self.policy.clone(), VisitId(number), (self.seed)()?);
+        self.wants.set(visit.wants(now), false);
+        Ok(Turn {
+            visit,
+            number,
+            resume: None,
+            granted: false,
+            last_face: None,
+            awaiting: None,
+            last_beat: None,
+            last_renew: now,
+        })
+    }
+
+    /// Whoever was let in is expected to walk through before the next visit begins.
+    fn still_there(&self, turn: &Turn, now: Tick) -> bool {
+        turn.granted && turn.last_face.is_some_and(|l| now.since(l) < Duration::from_millis(800))
+    }
+
+    fn seen(&mut self, turn: &mut Turn, o: &Observation) {
+        let now = self.clock.now();
+        if o.face.is_some() {
+            turn.last_face = Some(o.captured);
+        } else if !turn.visit.is_running() && turn.resume.is_none() && now.since(turn.last_renew) >= RENEW {
+            turn.last_renew = now;
+            if let Some(policy) = (self.renew)() {
+                self.policy = policy;
+                if let Ok(seed) = (self.seed)() {
+                    turn.visit = Visit::new(self.policy.clone(), VisitId(turn.number), seed);
+                }
+            }
+        }
+        self.step(turn, Input::Seen(o));
+    }
+
+    /// One input into the visit, its effects out of it.
+    fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
+        let now = self.clock.now();
+        let effects = turn.visit.handle(now, input);
+        let mut started = false;
+        for effect in effects {
+            match effect {
+                Effect::Show(screen) => self.show(screen),
+                Effect::Record(event) => {
+                    started |= matches!(event, Event::VisitStarted { .. });
+                    self.recorder.record(event);
+                }
+                Effect::Decided(d) => self.decided(turn, now, &d),
+            }
+        }
+        if let (true, Some(reason)) = (started, self.not_ready(now)) {
+            // Nobody is asked anything that could not open the door.
+            self.step(turn, Input::Refuse(reason));
+        }
+        let soon = now + Duration::from_millis(33);
+        self.wants.set(turn.visit.wants(soon), turn.visit.is_running() || turn.last_face.is_some());
+    }
+
+    /// Gate 0: why no visit may begin now.
+    fn not_ready(&mut self, now: Tick) -> Option<Reason> {
+        if self.lockout.locked(now) {
+            Some(Reason::LockedOut)
+        } else if self.recorder.failing() {
+            // The disk may be back: an attempt to write tells.
+            self.recorder.commit(Event::SystemReady {}).err().map(|_| Reason::JournalFailed)
+        } else if self.guard_lost.load(std::sync::atomic::Ordering::Relaxed) {
+            Some(Reason::RelayFault)
+        } else {
+            None
+        }
+    }
+
+    fn decided(&mut self, turn: &mut Turn, now: Tick, d: &Decision) {
+        turn.resume = Some(now + VERDICT);
+        let (mut verdict, mut reason) = (d.verdict, d.reason);
+        if d.verdict == Verdict::Granted {
+            match self.grant(d) {
+                Ok(()) => {
+                    turn.granted = true;
+                    turn.awaiting = Some(now);
+                }
+                Err(Some(why)) => (verdict, reason) = (Verdict::Denied, Some(why)),
+                Err(None) => turn.granted = true,
+            }
+        }
+        if let (Verdict::Denied, Some(reason)) = (verdict, reason) {
+            let decision_ms = millis(d.at.since(d.began));
+            let (visit, door) = (d.visit, self.door.clone());
+            self.recorder.record(Event::AccessDenied { visit, reason, door, person: d.person.clone(), decision_ms });
+            if matches!(reason, Reason::Spoof | Reason::Injection) {
+                self.recorder.record(Event::AlarmSpoof { visit });
+            }
+        }
+        self.charge(now, verdict, reason);
+    }
+
+    /// Log, then open. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
+    fn grant(&mut self, d: &Decision) -> Result<(), Option<Reason>> {
+        let Some(person) = d.person.clone() else { return Err(Some(Reason::NoMatch)) };
+        let event = Event::AccessGranted {
+            visit: d.visit,
+            person,
+            door: self.door.clone(),
+            decision_ms: millis(d.at.since(d.began)),
+            passive_pad: self.passive_pad,
+        };
+        if let Err(e) = self.recorder.commit(event) {
+            tracing::error!(error = %e, "the grant could not be written: the door stays shut");
+            return Err(Some(Reason::JournalFailed));
+        }
+        let refused = match self.guard.open(d.visit, self.hold) {
+            Ok(()) => return Ok(()),
+            Err(r) => r,
+        };
+        let reason = match refused {
+            OpenRefusal::Coalesced => {
+                self.recorder.record(Event::RelayCoalesced { visit: d.visit });
+                return Err(None);
+            }
+            OpenRefusal::Rate => Reason::RelayRate,
+            OpenRefusal::Fault | OpenRefusal::Nonce | OpenRefusal::Unavailable => Reason::RelayFault,
+        };
+        self.recorder.record(Event::AlarmRelay { what: format!("granted, but the guard did not open: {refused:?}") });
+        Err(Some(reason))
+    }
+
+    fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>) {
+        let before = self.lockout.clone();
+        let pause = self.lockout.charge(now, verdict, reason);
+        if self.lockout != before {
+            if let Err(e) = self.people.set_lockout(&self.lockout.to_text(now)) {
+                tracing::error!(error = %e, "the lockout could not be kept");
+            }
+        }
+        if let Some(pause) = pause {
+            self.recorder.record(Event::AlarmLockout { failures: self.lockout.failures(), seconds: pause.as_secs() });
+            self.show(Screen { phase: Phase::Unavailable, advice: Some(Advice::Later), ..Screen::IDLE });
+        }
+    }
+
+    /// Heartbeat, edges, and the alarm for a grant without one.
+    fn look_after_guard(&mut self, turn: &mut Turn, now: Tick) {
+        use std::sync::atomic::Ordering;
+        if turn.last_beat.is_none_or(|b| now.since(b) >= HEARTBEAT) {
+            turn.last_beat = Some(now);
+            let lost = self.guard.heartbeat().err();
+            let was = self.guard_lost.swap(lost.is_some(), Ordering::Relaxed);
+            match (was, lost) {
+                (false, Some(e)) => {
+                    self.recorder.record(Event::AlarmGuard { what: e.to_string() });
+                    self.lock_state(LockState::Jammed);
+                }
+                (true, None) => {
+                    self.recorder.record(Event::SystemGuard { what: "connected".into() });
+                    self.lock_state(LockState::Locked);
+                }
+                _ => {}
+            }
+        }
+        for edge in self.guard.edges() {
+            let (visit, at_ns, cause) = (edge.visit, edge.at.as_nanos(), edge.cause);
+            if edge.energised {
+                turn.awaiting = None;
+                self.recorder.record(Event::RelayEnergised { visit, at_ns, cause });
+                self.lock_state(LockState::Unlocked);
+            } else {
+                self.recorder.record(Event::RelayReleased { visit, at_ns, cause });
+                self.lock_state(LockState::Locked);
+            }
+        }
+        if turn.awaiting.is_some_and(|since| now.since(since) > EDGE) {
+            turn.awaiting = None;
+            self.recorder.record(Event::AlarmRelay { what: "granted, but the line did not change".into() });
+        }
+    }
+
+    /// A recording that is over does not cut a pulse short that it began.
+    fn finish_pulse(&mut self, turn: &mut Turn) {
+        self.step(turn, Input::Stop);
+        let begun = self.clock.now();
+        let mut active = turn.granted;
+        while active && self.clock.now().since(begun) < self.hold + EDGE && !self.stop.requested() {
+            let now = self.clock.now();
+            self.beat.beat(now);
+            if turn.last_beat.is_none_or(|b| now.since(b) >= HEARTBEAT) {
+                turn.last_beat = Some(now);
+                active &= self.guard.heartbeat().is_ok();
+            }
+            for edge in self.guard.edges() {
+                let (visit, at_ns, cause) = (edge.visit, edge.at.as_nanos(), edge.cause);
+                let event = if edge.energised {
+                    Event::RelayEnergised { visit, at_ns, cause }
+                } else {
+                    active = false;
+                    Event::RelayReleased { visit, at_ns, cause }
+                };
+                self.recorder.record(event);
+                self.lock_state(if edge.energised { LockState::Unlocked } else { LockState::Locked });
+            }
+            self.stop.wait(Duration::from_millis(20));
+        }
+    }
+
+    fn lock_state(&self, state: LockState) {
+        if let Some(outbox) = &self.outbox {
+            outbox.lock_state(state);
+        }
+    }
+
+    fn show(&mut self, screen: Screen) {
+        if let Err(e) = self.prompt.show(&screen) {
+            tracing::warn!(error = %e, "the prompt is gone; the door works on");
+        }
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}

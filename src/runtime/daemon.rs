@@ -1,0 +1,356 @@
+//! The supervisor: starts every thread, watches that they advance, and stops them in order.
+
+use super::capture::{CameraState, Capture};
+use super::controller::Controller;
+use super::engine::Engine;
+use super::net::Net;
+use super::recorder::{Listeners, Recorder, Stamp};
+use super::watch::{SharedWants, Watch};
+use crate::adapters::mqtt::{Client, CursorMoves, Outbox};
+use crate::adapters::prompt;
+use crate::adapters::relay::client::GuardClient;
+use crate::adapters::relay::spawner::{GuardCommand, Spawner};
+use crate::adapters::store::{EncryptedPeople, SqliteJournal};
+use crate::adapters::system::{SystemClock, random, uuid_v7};
+use crate::base::slot::LatestSlot;
+use crate::base::stop::{Heartbeat, Stop};
+use crate::base::time::Clock;
+use crate::config::Config;
+use crate::config::sections::GuardKind;
+use crate::domain::access::Lockout;
+use crate::domain::visit::{ChallengeSource, Policy};
+use crate::ports::{Journal, PeopleStore, PortError, Recovery};
+use crate::schema::event::{Event, Goal};
+use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// Observations that may wait for the controller: it is faster than any camera.
+const OBSERVATIONS: usize = 4;
+/// A thread that has not turned for so long hangs.
+const HANGS: Duration = Duration::from_secs(5);
+/// The health is told this often.
+const HEALTH: Duration = Duration::from_secs(2);
+
+/// How the daemon is to behave beyond its configuration.
+#[derive(Default)]
+pub struct Options {
+    /// Records on standard output, one line each.
+    pub lines: bool,
+    /// Another challenge than the configured one: the demo knows what its clips can answer.
+    pub challenge: Option<ChallengeSource>,
+}
+
+/// Runs until `stop`, a fault, or the end of a recording that is not looped.
+///
+/// # Errors
+/// What could not be started, or broke so that only a new start helps.
+pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortError> {
+    // A core dump would keep the guard's socket open until it is written, and hold templates.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(e) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
+        tracing::warn!(error = %e, "core dumps could not be switched off");
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started = clock.now();
+    let state = config.store().dir.clone();
+    let journal = SqliteJournal::open(&state)?;
+    let mut people = EncryptedPeople::open(&state)?;
+    let engine = Engine::open(config)?;
+    let passive_pad = engine.pack().passive_pad;
+
+    let mut mqtt = None;
+    if config.mqtt().enabled {
+        let dir = state.clone();
+        let open: crate::adapters::mqtt::OpenJournal =
+            Box::new(move || Ok(Box::new(SqliteJournal::open_reader(&dir)?) as Box<dyn Journal>));
+        mqtt = Some(Client::new(config.mqtt(), &config.device().name, open, CursorMoves::default())?);
+    }
+    let outbox = mqtt.as_ref().map(|(_, outbox)| outbox.clone());
+    let boot = uuid_v7(clock.wall().unix_ms, random()?);
+    let stamp = Stamp { device: config.device().name.clone(), boot, started };
+    let listeners = Listeners { outbox: outbox.clone(), lines: options.lines };
+    let (recorder, recording) = Recorder::start(Box::new(journal), clock.clone(), stamp, listeners)?;
+    recorder.commit(Event::SystemStarted {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pack: engine.pack().name.clone(),
+        precision: engine.precision_name().into(),
+        passive_pad,
+    })?;
+    for setting in config.insecure().in_force() {
+        recorder.record(Event::SystemInsecure { setting: setting.into() });
+    }
+    let net = match mqtt {
+        Some((client, _)) => Some(Net::start(client)?),
+        None => None,
+    };
+
+    let (spawner, guard) = guard(config, &state)?;
+    let challenge = options.challenge.clone().unwrap_or_else(|| super::engine::challenge(config));
+    let lockout = lockout(config, &mut people, &*clock)?;
+    let (policy, renew, pipeline, names) = policies(config, engine, &state, challenge)?;
+
+    let camera = Arc::new(CameraState::default());
+    let slot = Arc::new(LatestSlot::default());
+    let wants = Arc::new(SharedWants::default());
+    let (watched, inbox) = sync_channel(OBSERVATIONS);
+    let (watch_beat, control_beat) = (Heartbeat::default(), Heartbeat::default());
+    let guard_lost = Arc::new(AtomicBool::new(false));
+    let tell = recorder.clone();
+    let capture = Capture {
+        config: config.camera().clone(),
+        clock: clock.clone(),
+        slot: slot.clone(),
+        state: camera.clone(),
+        stop: stop.clone(),
+        tell: Box::new(move |e| tell.record(e)),
+    };
+    let watch = Watch {
+        pipeline,
+        slot: slot.clone(),
+        wants: wants.clone(),
+        out: watched,
+        clock: clock.clone(),
+        beat: watch_beat.clone(),
+        stop: stop.clone(),
+    };
+    let controller = Controller {
+        clock: clock.clone(),
+        inbox,
+        wants,
+        policy,
+        renew,
+        guard: Box::new(guard),
+        prompt: prompt::open(config.prompt())?,
+        recorder: recorder.clone(),
+        people: Box::new(people),
+        lockout,
+        outbox: outbox.clone(),
+        door: config.device().name.to_string(),
+        hold: config.door().hold,
+        passive_pad,
+        seed: Box::new(random::<32>),
+        beat: control_beat.clone(),
+        guard_lost: guard_lost.clone(),
+        stop: stop.clone(),
+    };
+    let now = clock.now();
+    watch_beat.beat(now);
+    control_beat.beat(now);
+    let capturing = thread("capture", move || capture.run())?;
+    let watching = thread("watch", move || watch.run())?;
+    let controlling = thread("controller", move || controller.run())?;
+    tracing::info!(pack = names, "ready");
+    recorder.record(Event::SystemReady {});
+
+    let supervisor = Supervisor {
+        clock: clock.clone(),
+        camera: camera.clone(),
+        watch: watch_beat,
+        control: control_beat,
+        guard_lost,
+        recorder: recorder.clone(),
+        outbox,
+        pack: config.models().pack.clone(),
+        passive_pad,
+        state: state.clone(),
+    };
+    let hung = supervisor.watch(stop, || controlling.is_finished());
+
+    stop.request();
+    slot.close();
+    let fault = if hung.is_none() { controlling.join().ok().flatten() } else { hung };
+    let _capture = capturing.join();
+    let _watch = watching.join();
+    recorder.record(Event::SystemStopped {});
+    recorder.flush();
+    if let Some(net) = net {
+        net.stop();
+    }
+    drop(spawner);
+    drop(supervisor);
+    drop(recorder);
+    let _recorder = recording.join();
+    match fault {
+        Some(what) => Err(PortError::new("run", what, "see the journal; the service manager starts again", Recovery::Fatal)),
+        None => Ok(()),
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    life: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>, PortError> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(life);
+    started.map_err(|e| PortError::new(format!("start the thread {name}"), e, "free some memory", Recovery::Fatal))
+}
+
+/// The guard as a child that outlives us until the line is inactive, or the one behind a socket.
+fn guard(config: &Config, state: &Path) -> Result<(Option<Spawner>, GuardClient), PortError> {
+    let door = config.door();
+    let socket = door.guard_socket.clone().unwrap_or_else(|| state.join("guard.sock"));
+    let line: PathBuf = door.relay.line.clone().unwrap_or_else(|| state.join("relay"));
+    let spawner = match door.guard {
+        GuardKind::Spawn => Some(Spawner::start(GuardCommand::of_this_program(&line, &socket)?)?),
+        GuardKind::Socket => None,
+    };
+    let client = GuardClient::connect(&socket, Duration::from_secs(5))?;
+    Ok((spawner, client))
+}
+
+fn lockout(config: &Config, people: &mut EncryptedPeople, clock: &dyn Clock) -> Result<Lockout, PortError> {
+    let rules = config.rules();
+    Ok(match people.lockout()? {
+        Some(text) => Lockout::from_text(rules.lockout_failures, rules.lockout, &text, clock.now()),
+        None => Lockout::new(rules.lockout_failures, rules.lockout),
+    })
+}
+
+type Parts =
+    (Arc<Policy>, super::controller::MakePolicy, crate::vision::pipeline::Pipeline<Box<dyn crate::ports::Infer>>, String);
+
+/// The policy of now, and how to make the next one when people came or went. The engine's networks go to the watch
+/// thread; what the policies need of it stays here.
+fn policies(config: &Config, engine: Engine, state: &Path, challenge: ChallengeSource) -> Result<Parts, PortError> {
+    let (pipeline, judge) = engine.split();
+    let mut store = EncryptedPeople::open(state)?;
+    let config = config.clone();
+    let mut make = move |force: bool| -> Result<Option<Arc<Policy>>, PortError> {
+        if !store.changed()? && !force {
+            return Ok(None);
+        }
+        let people = store.load(judge.embedding_digest())?;
+        let (gallery, templates) = judge.gallery(&people);
+        let policy = judge.policy(&config, Goal::Identify, Arc::new(gallery), templates, challenge.clone())?;
+        Ok(Some(Arc::new(policy)))
+    };
+    let Some(first) = make(true)? else {
+        return Err(PortError::new("load the people", "nothing came", "run `cardea doctor`", Recovery::Fatal));
+    };
+    let renew: super::controller::MakePolicy = Box::new(move || match make(false) {
+        Ok(p) => p,
+        Err(e) => {
+            tracing::error!(error = %e, "people could not be loaded again; the ones before stay");
+            None
+        }
+    });
+    let name = config_name(&first);
+    Ok((first, renew, pipeline, name))
+}
+
+fn config_name(policy: &Policy) -> String {
+    format!("{} people, threshold {:.3}", policy.gallery.len(), policy.matching.threshold)
+}
+
+/// Looks at the threads; decides nothing about doors.
+struct Supervisor {
+    clock: Arc<dyn Clock>,
+    camera: Arc<CameraState>,
+    watch: Heartbeat,
+    control: Heartbeat,
+    guard_lost: Arc<AtomicBool>,
+    recorder: Recorder,
+    outbox: Option<Outbox>,
+    pack: String,
+    passive_pad: bool,
+    state: PathBuf,
+}
+
+impl Supervisor {
+    /// Until the end; returns what hangs.
+    fn watch(&self, stop: &Stop, over: impl Fn() -> bool) -> Option<String> {
+        let mut told_ready = false;
+        let mut last_health = None;
+        let mut frames = (self.clock.now(), 0_u64);
+        let mut fps = 0.0;
+        while !stop.wait(Duration::from_millis(100)) && !over() {
+            let now = self.clock.now();
+            let hangs = [("watch", &self.watch), ("controller", &self.control)]
+                .into_iter()
+                .find(|(_, beat)| beat.age(now) > HANGS)
+                .map(|(name, _)| format!("the {name} thread hangs"));
+            if hangs.is_some() {
+                // Whoever hangs cannot be joined: the process ends, and with it the guard's pulse.
+                return hangs;
+            }
+            let delivering = self.camera.delivering.load(Ordering::Relaxed);
+            if !told_ready {
+                told_ready = true;
+                notify(sd_notify::NotifyState::Ready);
+            }
+            if delivering {
+                notify(sd_notify::NotifyState::Watchdog);
+            }
+            if last_health.is_none_or(|l| now.since(l) >= HEALTH) {
+                let seen = self.camera.frames.load(Ordering::Relaxed);
+                let seconds = now.since(frames.0).as_secs_f32();
+                if seconds > 0.5 {
+                    fps = (seen - frames.1) as f32 / seconds;
+                    frames = (now, seen);
+                }
+                last_health = Some(now);
+                if let Some(outbox) = &self.outbox {
+                    outbox.health(&self.health(outbox, fps));
+                }
+            }
+        }
+        None
+    }
+
+    fn health(&self, outbox: &Outbox, fps: f32) -> Health {
+        let now = self.clock.now();
+        let delivering = self.camera.delivering.load(Ordering::Relaxed);
+        let guard_lost = self.guard_lost.load(Ordering::Relaxed);
+        let broker = outbox.status().connected;
+        let mut problems = Vec::new();
+        if !delivering {
+            problems.push("the camera delivers no frames".to_owned());
+        }
+        if guard_lost {
+            problems.push("the guard cannot be reached".to_owned());
+        }
+        if self.recorder.failing() {
+            problems.push("the journal cannot be written".to_owned());
+        }
+        let fault = !problems.is_empty();
+        if !self.passive_pad {
+            problems.push("no passive PAD network: active liveness only".to_owned());
+        }
+        if !broker {
+            problems.push("no MQTT broker".to_owned());
+        }
+        let status = match (fault, problems.is_empty()) {
+            (true, _) => HealthStatus::Fault,
+            (false, false) => HealthStatus::Degraded,
+            (false, true) => HealthStatus::Ok,
+        };
+        let frames = self.camera.frames.load(Ordering::Relaxed);
+        let age = (frames > 0).then(|| u64::try_from(self.camera.beat.age(now).as_millis()).unwrap_or(u64::MAX));
+        Health {
+            status,
+            problems,
+            camera: CameraHealth { fps, age_ms: age },
+            guard: if guard_lost { Link::Lost } else { Link::Connected },
+            broker: if broker { Link::Connected } else { Link::Lost },
+            disk_free_mb: free_mb(&self.state),
+            model_pack: self.pack.clone(),
+            passive_pad: self.passive_pad,
+            seq: self.recorder.seq(),
+        }
+    }
+}
+
+/// Free space of the state directory's file system.
+fn free_mb(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize) / (1 << 20))
+}
+
+/// Tells systemd; outside of it there is nobody to tell.
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(e) = sd_notify::notify(&[state]) {
+        tracing::debug!(error = %e, "no service manager listens");
+    }
+}
