@@ -22,6 +22,13 @@ pub struct Scanner {
 }
 
 impl Scanner {
+    /// How far the bytes have been understood: where [`Extent::Broken`] was found. Whatever an understood segment
+    /// holds, a thumbnail for example, lies before it.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     /// `bytes` begin with the picture; between calls they may only grow at their end.
     pub fn advance(&mut self, bytes: &[u8]) -> Extent {
         if self.at == 0 {
