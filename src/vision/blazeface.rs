@@ -31,8 +31,9 @@ pub fn decode(outputs: &[ArrayD<f32>], letterbox: &Letterbox, threshold: f32) ->
     let mut found = Vec::new();
     for (i, (r, logit)) in regressors.chunks_exact(16).zip(logits).enumerate() {
         let score = 1.0 / (1.0 + (-logit).exp());
-        // Written so that NaN is no face.
-        if !(score > threshold) {
+        // In this direction NaN is no face.
+        let face = score > threshold;
+        if !face {
             continue;
         }
         let [ax, ay] = anchor(i);

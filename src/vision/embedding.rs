@@ -13,12 +13,16 @@ pub const ARCFACE_112: [Point; 5] =
 
 /// Template of Intel's reid-retail-0095 for 128 pixels, same points.
 pub const REID_128: [Point; 5] = [
-    [0.315_568_75 * 128.0, 0.461_574_1 * 128.0],
-    [0.682_622_91 * 128.0, 0.461_574_1 * 128.0],
-    [0.500_262_49 * 128.0, 0.640_505_35 * 128.0],
-    [0.349_471_87 * 128.0, 0.824_691_96 * 128.0],
-    [0.653_436_45 * 128.0, 0.824_691_96 * 128.0],
+    reid(0.315_568_75, 0.461_574_10),
+    reid(0.682_622_91, 0.461_574_10),
+    reid(0.500_262_49, 0.640_505_35),
+    reid(0.349_471_87, 0.824_691_96),
+    reid(0.653_436_45, 0.824_691_96),
 ];
+
+const fn reid(x: f64, y: f64) -> Point {
+    [(x * 128.0) as f32, (y * 128.0) as f32]
+}
 
 /// dlib's template for 150 pixels: outer and inner corner of the right eye, of the left eye, base of the nose.
 pub const DLIB_150: [Point; 5] = [

@@ -26,8 +26,9 @@ pub fn decode(outputs: &[ArrayD<f32>], letterbox: &Letterbox, threshold: f32) ->
         let s = stride as f32;
         for cell in 0..cells {
             let score = (cls[cell].clamp(0.0, 1.0) * obj[cell].clamp(0.0, 1.0)).sqrt();
-            // Written so that NaN is no face.
-            if !(score > threshold) {
+            // In this direction NaN is no face.
+            let face = score > threshold;
+            if !face {
                 continue;
             }
             let (column, row) = ((cell % columns) as f32, (cell / columns) as f32);

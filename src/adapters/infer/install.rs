@@ -152,7 +152,7 @@ fn by_digest(dirs: &[PathBuf]) -> Result<HashMap<String, PathBuf>, (PathBuf, io:
                 open.push((path, depth + 1));
             } else if !kind.is_dir()
                 && std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= MAX_MODEL)
-                && let Ok(digest) = File::open(&path).and_then(|f| digest_of(f))
+                && let Ok(digest) = File::open(&path).and_then(digest_of)
             {
                 found.entry(digest).or_insert(path);
             }

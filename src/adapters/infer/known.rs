@@ -30,13 +30,15 @@ pub fn check(known: &KnownAnswer, names: &[String], outputs: &[ArrayD<f32>]) -> 
         let reach = want.first8.iter().fold(1.0_f64, |m, v| m.max(v.abs())) * known.tolerance;
         for (i, wanted) in want.first8.iter().enumerate() {
             let got = array.iter().nth(i).map_or(f64::NAN, |v| f64::from(*v));
-            // Written so that NaN is a difference.
-            if !((got - wanted).abs() <= reach) {
+            // In this direction NaN is a difference.
+            let close = (got - wanted).abs() <= reach;
+            if !close {
                 return Err(format!("{}[{i}] is {got:.5} instead of {wanted:.5}", want.name));
             }
         }
         let l2 = array.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
-        if !((l2 - want.l2).abs() <= known.tolerance * want.l2) {
+        let close = (l2 - want.l2).abs() <= known.tolerance * want.l2;
+        if !close {
             return Err(format!("length of {} is {l2:.4} instead of {:.4}", want.name, want.l2));
         }
     }

@@ -336,8 +336,8 @@ fn check_model(index: usize, m: RawModel) -> Result<Model, String> {
     let fault = |cond: bool, what: String| if cond { Err(what) } else { Ok(()) };
     fault(m.family.role() != m.role, format!("family {} cannot fill role {}", m.family.name(), m.role.name()))?;
     let side = m.input.shape[3];
-    let sized = m.input.shape == [1, 3, side, side] && (32..=1024).contains(&side) && side % 2 == 0;
-    let fits = m.family.side().map_or(side % 32 == 0, |s| s == side);
+    let sized = m.input.shape == [1, 3, side, side] && (32..=1024).contains(&side) && side.is_multiple_of(2);
+    let fits = m.family.side().map_or(side.is_multiple_of(32), |s| s == side);
     fault(!sized || !fits, format!("input shape {:?} does not fit family {}", m.input.shape, m.family.name()))?;
     let range = m.input.lo.is_finite() && m.input.hi.is_finite() && m.input.lo < m.input.hi;
     fault(!range, format!("input range {}..{} is empty", m.input.lo, m.input.hi))?;

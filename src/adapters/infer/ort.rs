@@ -243,13 +243,13 @@ fn open(
 }
 
 fn session(environment: &Environment, bytes: &[u8], threads: usize) -> ort::Result<Session> {
-    Ok(Session::builder(environment)?
+    Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads.max(1))?
         .with_inter_threads(1)?
         // Threads that spin between frames cost a whole core and save microseconds.
         .with_intra_op_spinning(false)?
-        .commit_from_memory(bytes)?)
+        .commit_from_memory(bytes)
 }
 
 /// Whether a graph keeps tensors in other files: each such tensor carries an entry with the key `location`. The test is
