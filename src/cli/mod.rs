@@ -17,12 +17,12 @@ mod models;
 mod people;
 mod replay;
 mod run;
-mod still;
 mod state;
+mod still;
 mod verify;
 
-use crate::config::{Config, Faults, Inputs, load};
 use crate::adapters::store::EncryptedPeople;
+use crate::config::{Config, Faults, Inputs, load};
 use crate::ports::{PeopleStore, Person, PortError};
 use clap::{Args, Parser, Subcommand};
 use std::fmt;

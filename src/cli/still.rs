@@ -57,11 +57,14 @@ impl Refusal {
 /// Exit 65 for a file that is missing or too big, naming it.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let subject = path.display().to_string();
-    let size = std::fs::metadata(path)
-        .map_err(|e| Failure::new(Code::BadInput, &subject, e, "check the path"))?
-        .len();
+    let size = std::fs::metadata(path).map_err(|e| Failure::new(Code::BadInput, &subject, e, "check the path"))?.len();
     if size > MAX_BYTES {
-        return Err(Failure::new(Code::BadInput, &subject, format!("{size} bytes are too many"), "use a smaller picture"));
+        return Err(Failure::new(
+            Code::BadInput,
+            &subject,
+            format!("{size} bytes are too many"),
+            "use a smaller picture",
+        ));
     }
     std::fs::read(path).map_err(|e| Failure::new(Code::BadInput, &subject, e, "check the path and its permissions"))
 }

@@ -63,7 +63,7 @@ impl Default for Limits {
             nod_hold: ms(150),
             centre_yaw: 10.0,
             centre_pitch: 12.0,
-            centre_hold: ms(300),
+            centre_hold: ms(200),
             blink_closed: 0.70,
             blink_both: 0.85,
             blink_open: 0.80,
@@ -83,7 +83,13 @@ impl Default for Limits {
 struct Held {
     since: Option<Tick>,
     fired: bool,
+    /// Farthest that it went since it fired.
+    peak: f32,
 }
+
+/// A turn or nod that comes back by so many degrees, and below its limit, has let go: whoever turns again from there
+/// turns a second time.
+const LET_GO: f32 = 6.0;
 
 impl Held {
     fn step(&mut self, at: Tick, on: bool, off: bool, hold: Duration) -> Option<Tick> {
@@ -100,6 +106,13 @@ impl Held {
         let since = *self.since.get_or_insert(at);
         self.fired = at.since(since) >= hold;
         self.fired.then_some(since)
+    }
+
+    /// The same for an angle, with the limit that it must pass and the one below which it is at rest.
+    fn angle(&mut self, at: Tick, angle: f32, on: f32, off: f32, hold: Duration) -> Option<Tick> {
+        self.peak = if self.fired { self.peak.max(angle) } else { angle };
+        let let_go = angle < off || (angle < on && angle < self.peak - LET_GO);
+        self.step(at, angle > on, let_go, hold)
     }
 }
 
@@ -243,8 +256,8 @@ impl Gestures {
         };
         let (towards_right_edge, towards_left_edge) =
             if self.mirrored { (Action::TurnRight, Action::TurnLeft) } else { (Action::TurnLeft, Action::TurnRight) };
-        fire(towards_right_edge, self.left.step(at, p.yaw > l.turn_on, p.yaw < l.turn_off, l.turn_hold));
-        fire(towards_left_edge, self.right.step(at, p.yaw < -l.turn_on, p.yaw > -l.turn_off, l.turn_hold));
+        fire(towards_right_edge, self.left.angle(at, p.yaw, l.turn_on, l.turn_off, l.turn_hold));
+        fire(towards_left_edge, self.right.angle(at, -p.yaw, l.turn_on, l.turn_off, l.turn_hold));
         // At large yaw the pitch of a mesh drifts by up to 14 degrees (measured on a 60-degree turn), so a nod needs a
         // head that is not turned.
         let level = p.yaw.abs() < l.turn_on;

@@ -175,7 +175,9 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     drop(recorder);
     let _recorder = recording.join();
     match fault {
-        Some(what) => Err(PortError::new("run", what, "see the journal; the service manager starts again", Recovery::Fatal)),
+        Some(what) => {
+            Err(PortError::new("run", what, "see the journal; the service manager starts again", Recovery::Fatal))
+        }
         None => Ok(()),
     }
 }
@@ -209,8 +211,12 @@ fn lockout(config: &Config, people: &mut EncryptedPeople, clock: &dyn Clock) -> 
     })
 }
 
-type Parts =
-    (Arc<Policy>, super::controller::MakePolicy, crate::vision::pipeline::Pipeline<Box<dyn crate::ports::Infer>>, String);
+type Parts = (
+    Arc<Policy>,
+    super::controller::MakePolicy,
+    crate::vision::pipeline::Pipeline<Box<dyn crate::ports::Infer>>,
+    String,
+);
 
 /// The policy of now, and how to make the next one when people came or went. The engine's networks go to the watch
 /// thread; what the policies need of it stays here.

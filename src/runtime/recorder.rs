@@ -8,9 +8,9 @@ use crate::schema::event::Event;
 use crate::schema::ids::DeviceId;
 use crate::schema::record::{Draft, Record};
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use uuid::Uuid;
@@ -219,11 +219,8 @@ mod tests {
     fn start() -> (Recorder, JoinHandle<()>, Arc<Mutex<Vec<String>>>, Arc<AtomicBool>) {
         let (texts, full) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let journal = Memory { texts: Arc::clone(&texts), full: Arc::clone(&full) };
-        let stamp = Stamp {
-            device: DeviceId::new("front").expect("valid"),
-            boot: Uuid::from_u128(1),
-            started: Tick::ZERO,
-        };
+        let stamp =
+            Stamp { device: DeviceId::new("front").expect("valid"), boot: Uuid::from_u128(1), started: Tick::ZERO };
         let clock = Arc::new(ManualClock::new(0));
         let (r, h) = Recorder::start(Box::new(journal), clock, stamp, Listeners::default()).expect("starts");
         (r, h, texts, full)

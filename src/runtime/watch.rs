@@ -8,9 +8,9 @@ use crate::ports::Infer;
 use crate::vision::frame::Frame;
 use crate::vision::motion::Motion;
 use crate::vision::pipeline::{Pipeline, VisionError};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What the thread tells.

@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 /// Before this a visit cannot have seen enough to ask anything: half a second of intent and five frames.
-const READY: Duration = Duration::from_millis(900);
+const READY: Duration = Duration::from_millis(650);
 /// A prompt must leave this much time to be seen.
 const LEAST_BEFORE: Duration = Duration::from_millis(300);
 /// A visit that is not over by then never will be.
@@ -134,7 +134,12 @@ fn own_order(
         free = end;
         let blink = e.action == Action::Blink;
         let window = onset.since(prompt) + end.since(onset) + Duration::from_millis(if blink { 1500 } else { 2500 });
-        steps.push(Step { action: e.action, times: 1, onset: Onset::At(prompt), window: window.max(config.challenge().window) });
+        steps.push(Step {
+            action: e.action,
+            times: 1,
+            onset: Onset::At(prompt),
+            window: window.max(config.challenge().window),
+        });
     }
     Plan(steps)
 }
@@ -210,8 +215,12 @@ mod tests {
             })
             .collect();
         let e = |action, first, last| Event { action, first, last };
-        let events =
-            [e(Action::TurnLeft, 20, 40), e(Action::TurnRight, 80, 100), e(Action::Nod, 105, 120), e(Action::Nod, 200, 230)];
+        let events = [
+            e(Action::TurnLeft, 20, 40),
+            e(Action::TurnRight, 80, 100),
+            e(Action::Nod, 105, 120),
+            e(Action::Nod, 200, 230),
+        ];
         let plan = own_order(&config, &all, &events, 30.0, (500, 500), 0);
         let asked: Vec<Action> = plan.0.iter().map(|s| s.action).collect();
         assert_eq!(asked, [Action::TurnRight, Action::Nod]);

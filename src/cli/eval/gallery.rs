@@ -66,7 +66,14 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
             _ if enrols => enrol.entry(person).or_default().push(embedding),
             "stranger" => strangers.push(attempt(person)),
             "gallery" | "probe" | "probe_dark" => tries.push(attempt(person)),
-            other => return Err(Failure::new(Code::BadInput, file.display().to_string(), format!("the role `{other}` is unknown"), "use gallery, stranger, enrol, probe or probe_dark")),
+            other => {
+                return Err(Failure::new(
+                    Code::BadInput,
+                    file.display().to_string(),
+                    format!("the role `{other}` is unknown"),
+                    "use gallery, stranger, enrol, probe or probe_dark",
+                ));
+            }
         }
     }
     bar.finish_and_clear();
@@ -171,7 +178,8 @@ fn agreed(gallery: &Gallery, rule: &MatchRule, frames: &[Embedding], agree: usiz
 /// Misses at given false-accept rates over these strangers' pictures, as other systems report it; thresholds are read
 /// off the same data.
 fn trade(gallery: &Gallery, tries: &[Try], strangers: &[Try]) -> Value {
-    let best = |t: &Try| t.frames.iter().filter_map(|f| gallery.search(f).best).map(|(_, s)| s.get()).fold(-2.0, f32::max);
+    let best =
+        |t: &Try| t.frames.iter().filter_map(|f| gallery.search(f).best).map(|(_, s)| s.get()).fold(-2.0, f32::max);
     let mut impostor: Vec<f32> = strangers.iter().map(best).collect();
     impostor.sort_by(|a, b| b.total_cmp(a));
     let at = |accepted: usize| {

@@ -25,10 +25,7 @@ impl Table {
     pub fn read(path: &Path, needed: &[&str]) -> Result<Table, Failure> {
         let name = path.display().to_string();
         let bad = |what: String| Failure::new(Code::BadInput, &name, what, "give a CSV file with a head line");
-        let mut reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .from_path(path)
-            .map_err(|e| bad(e.to_string()))?;
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(|e| bad(e.to_string()))?;
         let head = reader.headers().map_err(|e| bad(e.to_string()))?.clone();
         let columns: HashMap<String, usize> =
             head.iter().enumerate().map(|(i, c)| (c.trim().trim_start_matches('\u{feff}').to_owned(), i)).collect();
@@ -63,7 +60,12 @@ impl Row<'_> {
         }
         let line = self.record.position().map_or(0, csv::Position::line);
         let subject = format!("{}:{line}", self.table.path);
-        Err(Failure::new(Code::BadInput, subject, format!("`{}` is no path below the root", path.display()), "mend the line"))
+        Err(Failure::new(
+            Code::BadInput,
+            subject,
+            format!("`{}` is no path below the root", path.display()),
+            "mend the line",
+        ))
     }
 }
 

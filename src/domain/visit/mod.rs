@@ -561,7 +561,9 @@ impl Visit {
             Onset::After(d) => gate + d,
             Onset::At(t) => t,
         };
-        let ready = step.action == Action::Centre || self.evidence.gestures.is_neutral();
+        // A planned prompt comes when it was planned: the recording does not wait for it.
+        let planned = matches!(step.onset, Onset::At(_));
+        let ready = planned || step.action == Action::Centre || self.evidence.gestures.is_neutral();
         if at < due || !ready {
             return;
         }
