@@ -11,6 +11,7 @@ use crate::ports::{Infer, NetId};
 use crate::vision::decode::{Limits, decode};
 use crate::vision::family::{NetSpec, Role};
 use crate::vision::frame::Frame;
+use crate::vision::motion::Motion;
 use crate::vision::pipeline::{Pipeline, VisionError};
 use ndarray::Array4;
 use std::hint::black_box;
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 /// Between two frames of a camera.
 const FRAME: Duration = Duration::from_millis(33);
+/// Frames in front of an empty room: half a minute.
+const IDLE_FRAMES: u32 = 900;
 /// What a visit asks of a frame on which it may decide.
 pub(super) const DECIDE: Wants = Wants { eyes: false, pad: true, embedding: true };
 /// What it asks of a frame while it waits for a turn, a nod, a mouth or a smile.
@@ -174,6 +177,37 @@ impl<'a> Looks<'a> {
         });
         let (decode, search) = made.map_err(vision_failure)?;
         Ok(Run { total, decode, search, nets: self.meter.take() })
+    }
+
+    /// CPU time of half a minute in front of an empty room with the daemon's motion gate, over that of looking at every
+    /// frame. The frames that the gate lets through are really looked at.
+    ///
+    /// # Errors
+    /// The networks fail.
+    pub fn idle_share(&mut self, room: &[Frame]) -> Result<f64, Failure> {
+        let watch = self.watch;
+        self.pipeline.reset();
+        let mut motion = Motion::default();
+        let (mut gated, mut looked, mut looks) = (0.0, 0.0, 0_u32);
+        for n in 0..IDLE_FRAMES {
+            let mut frame = room[n as usize % room.len()].clone();
+            self.at = self.at + FRAME;
+            self.seq += 1;
+            (frame.seq, frame.captured) = (self.seq, self.at);
+            let (worth, gate) = watch.time(|| motion.worth_looking(&frame));
+            gated += gate.cpu;
+            // Every thirtieth is looked at for the price of a look, whatever the gate says.
+            if worth || n % 30 == 0 {
+                let (seen, cost) = watch.time(|| self.pipeline.observe(&frame, TURN));
+                seen.map_err(vision_failure)?;
+                (looked, looks) = (looked + cost.cpu, looks + 1);
+                if worth {
+                    gated += cost.cpu;
+                }
+            }
+        }
+        let always = looked / f64::from(looks.max(1)) * f64::from(IDLE_FRAMES);
+        Ok(if always > 0.0 { gated / always } else { 0.0 })
     }
 
     /// What the networks of one role took of each run in which they ran; both eyes and all PAD networks count as one.

@@ -23,7 +23,7 @@ const QUALITY: u8 = 85;
 
 /// 640x480 JPEG frames, numbered and stamped as they would come from a camera.
 pub(super) fn frames(dir: Option<&Path>) -> Result<Vec<Frame>, Failure> {
-    let Some(dir) = dir else { return Ok(vec![jpeg_frame(&synthetic())?]) };
+    let Some(dir) = dir else { return Ok(vec![jpeg_frame(&synthetic(7))?]) };
     let mut reader = ClipReader::open(dir, ClipOptions::default()).map_err(clip_failure)?;
     // Thinned while it is read: a long clip in memory would be the peak that is measured.
     let (mut frames, mut step) = (Vec::new(), 1);
@@ -88,9 +88,14 @@ fn jpeg_frame(picture: &Picture) -> Result<Frame, Failure> {
     })
 }
 
+/// The same room with nobody in it, with another noise of the sensor in each frame.
+pub(super) fn empty_room() -> Result<Vec<Frame>, Failure> {
+    (7..15).map(|seed| jpeg_frame(&synthetic(seed))).collect()
+}
+
 /// Slopes with a texture, about as hard to encode as a room; nobody is in it.
-fn synthetic() -> Picture {
-    let mut noise = Noise(7);
+fn synthetic(seed: u64) -> Picture {
+    let mut noise = Noise(seed);
     let pixel = |i: u32| {
         let (x, y) = (i % WIDTH, i / WIDTH);
         let grain = (noise.next() >> 60) as u32;
