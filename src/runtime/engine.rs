@@ -57,6 +57,17 @@ impl Engine {
     /// # Errors
     /// A missing library or file, a wrong digest, a wrong known answer, a pack without a network that a visit needs.
     pub fn open(config: &Config) -> Result<Self, PortError> {
+        Self::open_with(config, |infer| infer)
+    }
+
+    /// [`Engine::open`] with something between the pipeline and the networks, as `bench` has a clock there.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with(
+        config: &Config,
+        between: impl FnOnce(Box<dyn Infer>) -> Box<dyn Infer>,
+    ) -> Result<Self, PortError> {
         let m = config.models();
         let pack = Pack::read(&m.packs, &m.pack)?;
         let settings = Settings {
@@ -70,7 +81,7 @@ impl Engine {
         let loaded = ort.loaded().to_vec();
         let rules = Rules { min_face_px: config.recognition().min_face_px, ..Rules::default() };
         let embedding = embedding_model(&pack, m.precision)?;
-        let pipeline = Pipeline::new(Box::new(ort) as Box<dyn Infer>, &pack.nets(), rules)
+        let pipeline = Pipeline::new(between(Box::new(ort)), &pack.nets(), rules)
             .map_err(|e: VisionError| fatal("use the pack", e, "choose another models.pack"))?;
         Ok(Engine { pipeline, judge: Judge { pack, loaded, embedding } })
     }

@@ -268,11 +268,11 @@ fn names_external_data(bytes: &[u8]) -> bool {
 }
 
 /// One for the whole process, as ONNX Runtime wants it.
-static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+static ENVIRONMENT: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
 
 fn environment(runtime: Option<&Path>, cache: &Path) -> Result<Environment, PortError> {
     let mut held = ENVIRONMENT.lock().expect("environment mutex: no holder panics");
-    if let Some(e) = &*held {
+    if let Some((e, _)) = &*held {
         return Ok(e.clone());
     }
     let mut tried = Vec::new();
@@ -289,7 +289,7 @@ fn environment(runtime: Option<&Path>, cache: &Path) -> Result<Environment, Port
             Ok(e) => {
                 e.set_log_level(ort::logging::LogLevel::Error);
                 tracing::info!(path = %path.display(), "ONNX Runtime loaded");
-                *held = Some(e.clone());
+                *held = Some((e.clone(), path));
                 return Ok(e);
             }
             Err(e) => tried.push(format!("{} ({e})", path.display())),
@@ -299,6 +299,27 @@ fn environment(runtime: Option<&Path>, cache: &Path) -> Result<Environment, Port
         "run `make models` or `cardea models install`, or set models.runtime to libonnxruntime.so (1.17 or newer)";
     let cause = format!("tried {}", tried.join(", "));
     Err(PortError::new("load ONNX Runtime", cause, hint, Recovery::Fatal))
+}
+
+/// Loads ONNX Runtime as [`OrtEngine::load`] does and says which file it is and its version, as far as that tells it.
+///
+/// # Errors
+/// No usable library; every path that was tried is named.
+pub fn runtime_in_use(runtime: Option<&Path>, cache: &Path) -> Result<(PathBuf, Option<String>), PortError> {
+    environment(runtime, cache)?;
+    let held = ENVIRONMENT.lock().expect("environment mutex: no holder panics");
+    let path = held.as_ref().map(|(_, path)| path.clone()).unwrap_or_default();
+    let version = std::fs::read(&path).ok().and_then(|bytes| version_of(&bytes));
+    Ok((path, version))
+}
+
+/// The version under which the library exports its symbols: the one place where it stands in every build. The text of
+/// the build names a branch, which is `HEAD` in the published ones.
+fn version_of(library: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"VERS_";
+    let at = library.windows(MARK.len() + 1).position(|w| w.starts_with(MARK) && w[MARK.len()].is_ascii_digit())?;
+    let digits = library[at + MARK.len()..].iter().take_while(|b| b.is_ascii_digit() || **b == b'.');
+    Some(digits.map(|b| char::from(*b)).collect())
 }
 
 /// Whether a library lies where [`OrtEngine::load`] looks; it need not be a good one.
@@ -368,6 +389,12 @@ mod tests {
         assert_eq!(read_checked(&file, dir.path()).unwrap(), b"0123456789");
         std::fs::write(dir.path().join(&file.file), b"0123456789+").unwrap();
         assert_eq!(read_checked(&file, dir.path()).unwrap_err().state, FileState::WrongDigest);
+    }
+
+    #[test]
+    fn the_version_is_read_from_the_names_of_the_symbols() {
+        assert_eq!(version_of(b"xVERS_VERS_1.23.4\0.VERS_9").as_deref(), Some("1.23.4"));
+        assert_eq!(version_of(b"VERS_x VERS"), None);
     }
 
     #[test]
