@@ -1,10 +1,280 @@
-//! `cardea enroll`.
+//! `cardea enroll`: pictures, clips or the camera in, templates out. `people import --dataset` takes the same way.
 
-use super::{Code, Failure, Globals, Outcome};
+use super::state::{self, Log, io, print};
+use super::still::Refusal;
+use super::{Code, Exit, Failure, Globals, Outcome, clip};
+use crate::adapters::camera;
+use crate::adapters::system::SystemClock;
+use crate::base::time::{Clock, Tick};
+use crate::config::Config;
+use crate::domain::observation::{Embedding, Observation, Quality, Wants};
+use crate::ports::{NextFrame, PeopleStore, Person};
+use crate::runtime::engine::Engine;
+use crate::schema::event::{Event, Goal};
+use crate::schema::ids::PersonId;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+#[command(group = clap::ArgGroup::new("source").required(true).args(["image", "camera"]))]
+pub struct Args {
+    /// 1 to 64 letters, digits, spaces or _ - . '
+    name: String,
+    /// Pictures, or clips, of which the first two seconds count; repeatable.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    image: Vec<PathBuf>,
+    /// Takes up to five pictures from the configured camera.
+    #[arg(long)]
+    camera: bool,
+    #[command(flatten)]
+    choice: Choice,
+}
 
-pub fn run(_globals: &Globals, _args: Args) -> Outcome {
-    Err(Failure::new(Code::Internal, "enroll", "not built yet", "wait for it"))
+/// What is done when not everything is as it should be.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// Stores the good pictures although others were refused.
+    #[arg(long)]
+    pub partial: bool,
+    /// Stores somebody who looks like a person that is enrolled under another name.
+    #[arg(long)]
+    pub allow_duplicate: bool,
+}
+
+/// Pictures from the camera at most.
+const FROM_CAMERA: usize = 5;
+/// Between two of them, so that they are not the same picture.
+const APART: Duration = Duration::from_millis(300);
+/// Then it is given up.
+const CAMERA_LIMIT: Duration = Duration::from_secs(20);
+/// Beside a second face of this part of the first one's size nobody is enrolled.
+const SECOND_FACE: f32 = 0.4;
+
+pub fn run(globals: &Globals, args: Args) -> Outcome {
+    let id = PersonId::new(&args.name)
+        .map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "choose another name"))?;
+    let (config, mut engine) = super::eval::open(globals, None, None)?;
+    let mut taken = Taken::default();
+    if args.camera {
+        taken.camera(&config, &mut engine)?;
+    } else {
+        for file in &args.image {
+            taken.file(&mut engine, file)?;
+        }
+    }
+    if !args.choice.allow_duplicate {
+        let mut others = super::known_people(&config.store().dir, engine.embedding_digest())?;
+        others.retain(|p| p.id != id);
+        taken.refuse_duplicates(&engine, &config, &others)?;
+    }
+    let person = taken.person(&engine, &id, args.choice);
+    let templates = person.as_ref().map_or(0, |p| p.templates.len());
+    let mut recorded = None;
+    if let Some(person) = &person {
+        // First, so that a journal that cannot be written stops the enrolment.
+        let mut log = Log::open(globals)?;
+        state::people(globals)?.add(&id, &person.templates, person.enrolled_unix_ms).map_err(io)?;
+        recorded = Some(record(&mut log, person)?);
+    }
+    let text = if globals.json {
+        let answer = json!({
+            "person": id, "templates": templates, "accepted": taken.names(), "refused": taken.refusals(), "seq": recorded,
+        });
+        format!("{answer}\n")
+    } else {
+        let end = match recorded {
+            Some(seq) => format!("{id} enrolled with {templates} templates; record {seq}\n"),
+            None if taken.accepted.is_empty() => format!("{id} was not enrolled\n"),
+            None => format!("{id} was not enrolled; --partial stores the good pictures\n"),
+        };
+        taken.lines() + &end
+    };
+    print(&text)?;
+    Ok(if taken.refused.is_empty() { Exit::Done } else { Exit::NoDecision })
+}
+
+/// Writes that somebody was enrolled; returns the record's number.
+pub(super) fn record(log: &mut Log, person: &Person) -> Result<u64, Failure> {
+    let templates = u32::try_from(person.templates.len()).unwrap_or(u32::MAX);
+    let id = &person.id;
+    log.append(Event::PersonEnrolled { person: id.clone(), templates })
+        .map(|r| r.seq)
+        .map_err(|e| Failure { what: format!("{id} was enrolled, but that could not be recorded: {}", e.what), ..e })
+}
+
+/// Why a file was not taken.
+#[derive(Debug)]
+struct Refused {
+    file: String,
+    reason: String,
+    advice: &'static str,
+    /// Whom it shows, where that is the reason.
+    person: Option<PersonId>,
+}
+
+/// What became of one person's pictures.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    accepted: Vec<(String, Vec<Embedding>)>,
+    refused: Vec<Refused>,
+    duplicate: bool,
+}
+
+impl Taken {
+    /// One picture or clip.
+    ///
+    /// # Errors
+    /// A file that is not there, or a fault of the networks.
+    pub fn file(&mut self, engine: &mut Engine, path: &Path) -> Result<(), Failure> {
+        let name = path.display().to_string();
+        match clip::embeddings_of(&mut engine.pipeline, path)? {
+            Ok(found) => self.accepted.push((name, found)),
+            Err(refusal) => self.refuse(name, &refusal),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, file: String, why: &Refusal) {
+        self.refused.push(Refused { file, reason: why.reason(), advice: why.advice(), person: None });
+    }
+
+    /// Takes pictures from the configured camera while it tells the person what helps.
+    fn camera(&mut self, config: &Config, engine: &mut Engine) -> Result<(), Failure> {
+        let clock = Arc::new(SystemClock);
+        let mut source = camera::open(config.camera(), clock.clone(), 0).map_err(Failure::unavailable)?;
+        engine.pipeline.reset();
+        let began = clock.now();
+        let (mut last, mut newest, mut said) = (None::<Tick>, None::<u64>, "");
+        let mut say = |text: &'static str| {
+            if said != text {
+                eprintln!("{text}");
+                said = text;
+            }
+        };
+        let mut trouble = Refusal::NoFace;
+        say("look straight into the camera");
+        while self.accepted.len() < FROM_CAMERA && clock.now().since(began) < CAMERA_LIMIT {
+            let frame = match source.next(config.camera().timeout).map_err(Failure::unavailable)? {
+                NextFrame::Frame(frame) => frame,
+                NextFrame::Torn(_) => continue,
+                NextFrame::Stalled => {
+                    say("the camera gives no picture");
+                    continue;
+                }
+                NextFrame::End => break,
+            };
+            if last.is_some_and(|l| frame.captured.since(l) < APART) {
+                continue;
+            }
+            let wants = Wants { embedding: true, ..Wants::default() };
+            let Some(o) = clip::observe(&mut engine.pipeline, &frame, wants)? else { continue };
+            // A frozen camera shows the same picture again: that adds nothing.
+            if newest.replace(o.digest) == Some(o.digest) {
+                continue;
+            }
+            match good(&o) {
+                Ok(e) => {
+                    last = Some(o.captured);
+                    self.accepted.push((format!("camera:{}", o.frame), vec![e]));
+                    eprintln!("picture {} of {FROM_CAMERA}", self.accepted.len());
+                }
+                Err(why) => {
+                    say(why.advice());
+                    trouble = why;
+                }
+            }
+        }
+        if self.accepted.is_empty() {
+            self.refuse("camera".into(), &trouble);
+        }
+        Ok(())
+    }
+
+    /// Refuses pictures that show somebody who is enrolled under another name.
+    ///
+    /// # Errors
+    /// The pack has no measured thresholds.
+    pub fn refuse_duplicates(&mut self, engine: &Engine, config: &Config, others: &[Person]) -> Result<(), Failure> {
+        let (gallery, templates) = engine.gallery(others);
+        if gallery.is_empty() {
+            return Ok(());
+        }
+        let tau =
+            engine.threshold(config, Goal::Identify, gallery.len(), templates).map_err(Failure::unavailable)?;
+        // The margin does not count: who is near to two people is near to somebody.
+        let known = |e: &Embedding| gallery.search(e).best.filter(|(_, s)| s.get() >= tau.value).map(|(id, _)| id);
+        for (file, embeddings) in std::mem::take(&mut self.accepted) {
+            match embeddings.iter().find_map(known) {
+                None => self.accepted.push((file, embeddings)),
+                Some(id) => {
+                    self.duplicate = true;
+                    self.refused.push(Refused {
+                        file,
+                        reason: "already_enrolled_as".into(),
+                        advice: "use that name, or --allow-duplicate if it is somebody else",
+                        person: Some(id),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is to be stored; nobody when a picture was refused and `partial` does not allow that. One picture of
+    /// somebody else spoils all of them, since the others may be of the same person.
+    pub fn person(&self, engine: &Engine, id: &PersonId, choice: Choice) -> Option<Person> {
+        if self.accepted.is_empty() || self.duplicate || (!self.refused.is_empty() && !choice.partial) {
+            return None;
+        }
+        let all = self.accepted.iter().flat_map(|(_, e)| e).map(|e| engine.template(e.clone()));
+        Some(Person { id: id.clone(), templates: all.collect(), enrolled_unix_ms: SystemClock.wall().unix_ms })
+    }
+
+    /// Whether anything was refused.
+    pub fn is_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// The files that were good.
+    pub fn names(&self) -> Vec<&str> {
+        self.accepted.iter().map(|(f, _)| f.as_str()).collect()
+    }
+
+    /// The others, as JSON.
+    pub fn refusals(&self) -> Vec<Value> {
+        let one = |r: &Refused| {
+            let mut v = json!({"file": r.file, "reason": r.reason, "hint": r.advice});
+            if let Some(person) = &r.person {
+                v["person"] = json!(person);
+            }
+            v
+        };
+        self.refused.iter().map(one).collect()
+    }
+
+    /// The others, a line each.
+    pub fn lines(&self) -> String {
+        let one = |r: &Refused| {
+            let whom = r.person.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
+            format!("refused {}: {}{whom}; {}\n", r.file, r.reason, r.advice)
+        };
+        self.refused.iter().map(one).collect()
+    }
+}
+
+/// The embedding of a frame that one person may be enrolled from.
+fn good(o: &Observation) -> Result<Embedding, Refusal> {
+    let face = o.face.as_ref().ok_or(Refusal::NoFace)?;
+    if o.faces > 1 && o.second >= SECOND_FACE {
+        return Err(Refusal::Several);
+    }
+    match clip::usable(face) {
+        Some(e) => Ok(e.clone()),
+        None if face.quality == Quality::Ok => {
+            Err(Refusal::Quality(Quality::OffPose))
+        }
+        None => Err(Refusal::Quality(face.quality)),
+    }
 }

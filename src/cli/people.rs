@@ -1,8 +1,9 @@
 //! `cardea people`: lists, shows, removes, imports and exports people. Templates and scores are never printed.
 
+use super::enroll::{Choice, Taken};
 use super::state::{self, Log, io, print};
 use super::{Code, Exit, Failure, Globals, Outcome};
-use crate::ports::{PeopleStore, PersonSummary};
+use crate::ports::{PeopleStore, Person, PersonSummary};
 use crate::schema::event::Event;
 use crate::schema::ids::PersonId;
 use crate::schema::record::rfc3339;
@@ -63,6 +64,8 @@ pub(super) struct FolderArgs {
     /// How faces are found; `hog` is `fast`, `cnn` is `accurate`.
     #[arg(long, short = 'd', value_enum, default_value_t = Detection::Accurate)]
     pub detection_method: Detection,
+    #[command(flatten)]
+    choice: Choice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,7 +85,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         Command::Import(ImportArgs { file: Some(file), passphrase_file: Some(pass), replace, .. }) => {
             import(globals, &file, &pass, replace)
         }
-        Command::Import(args) => import_folder(globals, &args.folder),
+        Command::Import(args) => import_folder(globals, &args.folder, args.replace),
     }
 }
 
@@ -179,11 +182,90 @@ fn import(globals: &Globals, file: &Path, passphrase_file: &Path, replace: bool)
     print(&text).map(|_| Exit::Done)
 }
 
-/// Enrols a folder of pictures per person.
-fn import_folder(_globals: &Globals, args: &FolderArgs) -> Outcome {
-    let folder = args.dataset.as_deref().unwrap_or(Path::new("."));
-    let hint = "enrol each person with `cardea enroll NAME --image FILE`";
-    Err(Failure::new(Code::Internal, folder.display().to_string(), "importing folders is not built yet", hint))
+/// Enrols a folder of pictures per person: everybody or, when a picture is refused and `--partial` is not given, nobody.
+fn import_folder(globals: &Globals, args: &FolderArgs, replace: bool) -> Outcome {
+    let root = args.dataset.as_deref().unwrap_or(Path::new("."));
+    if args.encoding.is_some() {
+        eprintln!("note: --encoding is not written; people go to the encrypted store of the state directory");
+    }
+    let folders = folders(root)?;
+    let (config, mut engine) = super::eval::open(globals, None, None)?;
+    let mut known = super::known_people(&config.store().dir, engine.embedding_digest())?;
+    let (mut people, mut accepted, mut refused, mut lines) = (Vec::new(), Vec::new(), Vec::new(), String::new());
+    let mut spoilt = false;
+    for (id, files) in folders {
+        let mut taken = Taken::default();
+        for file in &files {
+            taken.file(&mut engine, file)?;
+        }
+        if !args.choice.allow_duplicate {
+            let others: Vec<Person> = known.iter().filter(|p| p.id != id).cloned().collect();
+            taken.refuse_duplicates(&engine, &config, &others)?;
+        }
+        spoilt |= taken.is_refused();
+        accepted.extend(taken.names().into_iter().map(str::to_owned));
+        refused.extend(taken.refusals());
+        lines += &taken.lines();
+        if let Some(person) = taken.person(&engine, &id, args.choice) {
+            known.push(person.clone());
+            people.push(person);
+        }
+    }
+    if spoilt && !args.choice.partial {
+        people.clear();
+    }
+    if !people.is_empty() {
+        let mut log = Log::open(globals)?;
+        state::people(globals)?.add_all(&people, replace)?;
+        for person in &people {
+            super::enroll::record(&mut log, person)?;
+        }
+    }
+    let templates: usize = people.iter().map(|p| p.templates.len()).sum();
+    let text = if globals.json {
+        let answer = json!({
+            "dataset": root, "people": people.len(), "templates": templates, "accepted": accepted, "refused": refused,
+        });
+        format!("{answer}\n")
+    } else {
+        let hint = if spoilt && people.is_empty() { "; --partial stores the good pictures" } else { "" };
+        format!("{lines}{} people with {templates} templates imported{hint}\n", people.len())
+    };
+    print(&text)?;
+    Ok(if spoilt { Exit::NoDecision } else { Exit::Done })
+}
+
+/// The people of a data set with their pictures, in the order of their names. Hidden files are left out.
+fn folders(root: &Path) -> Result<Vec<(PersonId, Vec<PathBuf>)>, Failure> {
+    let list = |dir: &Path| -> Result<Vec<PathBuf>, Failure> {
+        let bad = |e| Failure::new(Code::BadInput, dir.display().to_string(), e, "give one folder of pictures per person");
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(bad)? {
+            let entry = entry.map_err(bad)?;
+            if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                all.push(entry.path());
+            }
+        }
+        all.sort();
+        Ok(all)
+    };
+    let mut people = Vec::new();
+    for dir in list(root)?.into_iter().filter(|p| p.is_dir()) {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let id = PersonId::new(&name)
+            .map_err(|e| Failure::new(Code::BadInput, dir.display().to_string(), e.rule, "rename the folder"))?;
+        let files: Vec<PathBuf> = list(&dir)?.into_iter().filter(|p| p.is_file()).collect();
+        if files.is_empty() {
+            let hint = "put pictures into it, or remove it";
+            return Err(Failure::new(Code::BadInput, dir.display().to_string(), "the folder holds no file", hint));
+        }
+        people.push((id, files));
+    }
+    if people.is_empty() {
+        let hint = "give one folder of pictures per person";
+        return Err(Failure::new(Code::BadInput, root.display().to_string(), "there is no folder in it", hint));
+    }
+    Ok(people)
 }
 
 /// The first line of the file.
