@@ -52,6 +52,7 @@ ifneq ($(CARDEA_MODELS_FROM),)
 else
 	@python3 models/build/build.py make --pack registry --out $(CACHE) >&2
 endif
+	@python3 models/build/build.py samples --out $(CACHE)/samples >&2
 
 bench: setup models
 	cargo bench $(FEATURES) --benches

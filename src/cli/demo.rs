@@ -85,7 +85,9 @@ fn play(globals: &Globals, args: &Args, work: &Path) -> Outcome {
     broker.up()?;
     let records = drain(&config, &mut broker, &state)?;
     let delivered = broker.delivered();
-    let ok = visits.iter().all(|v| v.verdict == Some(v.expected) && (v.relay_pulses == 1) == (v.expected == Verdict::Granted))
+    let ok = visits
+        .iter()
+        .all(|v| v.verdict == Some(v.expected) && (v.relay_pulses == 1) == (v.expected == Verdict::Granted))
         && delivered == records;
     let rows: Vec<Value> = visits
         .iter()

@@ -47,11 +47,11 @@ impl Material {
 
 fn labelled(data: &Path) -> Material {
     let turns = vec![Action::TurnLeft, Action::TurnRight];
-    let sample = |file: &str| Sample {
+    let sample = |file: &str, onset_ms| Sample {
         clip: data.join("video").join(file),
         fps: 30,
         actions: turns.clone(),
-        onset: Duration::from_millis(300),
+        onset: Duration::from_millis(onset_ms),
         settings: Vec::new(),
     };
     Material {
@@ -60,9 +60,10 @@ fn labelled(data: &Path) -> Material {
             ("p04", data.join("faces/selfies/p04.jpg")),
             ("photo", data.join("video/synthetic_photo_still.mp4")),
         ],
-        known: sample("live_turn_p04.mov"),
-        photo: sample("synthetic_photo_yaw.mp4"),
-        stranger: sample("live_turn_p03.mp4"),
+        known: sample("live_turn_p04.mov", 300),
+        photo: sample("synthetic_photo_yaw.mp4", 300),
+        // He turns late in the clip: the prompt waits, so that he answers it and is refused for who he is.
+        stranger: sample("live_turn_p03.mp4", 1800),
     }
 }
 
@@ -101,7 +102,8 @@ fn public(samples: &Path, work: &Path) -> Result<Material, Failure> {
     if !frame.is_ok_and(|s| s.success()) {
         return Err(Failure::new(Code::Unavailable, "ffmpeg", "gives no frame", "apt install ffmpeg"));
     }
-    let moving = "crop=w=iw*0.94:h=ih*0.94:x='iw*0.03+iw*0.02*sin(t*2.1)':y='ih*0.03+ih*0.02*sin(t*1.3)',noise=alls=4:allf=t";
+    let moving =
+        "crop=w=iw*0.94:h=ih*0.94:x='iw*0.03+iw*0.02*sin(t*2.1)':y='ih*0.03+ih*0.02*sin(t*1.3)',noise=alls=4:allf=t";
     let photo = pan(&still, &format!("scale=352:-2,{moving},scale=176:-2"), "photo.mjpeg")?;
     let stranger = pan(&portrait, &format!("crop=200:200:130:0,scale=352:-2,{moving},scale=240:-2"), "stranger.mjpeg")?;
     let settings = vec!["recognition.min_face_px=40", "challenge.mouth_hold_ms=200"];

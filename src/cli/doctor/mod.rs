@@ -58,7 +58,18 @@ impl Check {
 
 /// The ids after `config`, in the order of the answer.
 const IDS: [&str; 12] = [
-    "state_dir", "journal", "people", "models", "runtime", "camera", "relay", "mqtt", "ffmpeg", "clock", "pack", "insecure",
+    "state_dir",
+    "journal",
+    "people",
+    "models",
+    "runtime",
+    "camera",
+    "relay",
+    "mqtt",
+    "ffmpeg",
+    "clock",
+    "pack",
+    "insecure",
 ];
 
 pub fn run(globals: &Globals, _args: Args) -> Outcome {
@@ -154,9 +165,14 @@ mod tests {
         let set = |text: &str| text.replace("DIR", &dir.path().display().to_string());
         let inputs = crate::config::Inputs {
             file: Some("config/cardea.toml".into()),
-            set: ["models.cache=DIR/none", "models.packs=DIR/none", "camera.device=DIR/none", "models.runtime=DIR/none"]
-                .map(set)
-                .to_vec(),
+            set: [
+                "models.cache=DIR/none",
+                "models.packs=DIR/none",
+                "camera.device=DIR/none",
+                "models.runtime=DIR/none",
+            ]
+            .map(set)
+            .to_vec(),
             state: Some(dir.path().join("state")),
             ..Default::default()
         };
