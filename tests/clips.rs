@@ -329,7 +329,7 @@ fn pair(left: &Frame, beside: Option<&Frame>) -> Frame {
             }
         }
     }
-    Frame { width: left.width * 2, data: data.into(), ..left.clone() }
+    Frame { width: left.width * 2, data, ..left.clone() }
 }
 
 #[test]

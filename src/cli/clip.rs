@@ -60,7 +60,7 @@ impl Splice {
     ///
     /// # Errors
     /// The clip broke in the middle.
-    pub fn next(&mut self) -> Result<Option<Frame>, Failure> {
+    pub fn read(&mut self) -> Result<Option<Frame>, Failure> {
         loop {
             let Some(reader) = &mut self.reader else { return Ok(None) };
             match reader.read().map_err(clip_failure)? {
@@ -108,7 +108,7 @@ pub fn observe_all<I: Infer>(
     let mut stream = Splice::open(&[path.to_owned()], ClipOptions::default())?;
     let mut all = Vec::new();
     let mut next_due = Tick::ZERO;
-    while let Some(frame) = stream.next()? {
+    while let Some(frame) = stream.read()? {
         if let Some(fps) = fps {
             if frame.captured < next_due {
                 continue;
@@ -178,17 +178,16 @@ pub fn embeddings_of<I: Infer>(
     let mut stream = Splice::open(&[path.to_owned()], ClipOptions::default())?;
     let mut refusal = still::Refusal::NoFace;
     let mut found = Vec::new();
-    while let Some(frame) = stream.next()? {
+    while let Some(frame) = stream.read()? {
         if frame.captured > Tick::ZERO + BEGINNING {
             break;
         }
         let Some(o) = observe(pipeline, &frame, Wants { embedding: true, ..Wants::default() })? else { continue };
-        match &o.face {
-            Some(f) => match usable(f) {
+        if let Some(f) = &o.face {
+            match usable(f) {
                 Some(e) => found.push(e.clone()),
                 None => refusal = still::Refusal::Quality(f.quality),
-            },
-            None => {}
+            }
         }
     }
     if found.is_empty() {

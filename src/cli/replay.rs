@@ -191,7 +191,7 @@ impl<'a> Replay<'a> {
         self.pad_names = engine.pipeline.pad_names();
         let mut visit = self.next_visit();
         let mut newest = Tick::ZERO;
-        while let Some(frame) = stream.next()? {
+        while let Some(frame) = stream.read()? {
             newest = frame.captured;
             // Eyes are always computed: they are shown, and they do not change what the pipeline follows.
             let wants = Wants { eyes: true, ..visit.wants(frame.captured) };

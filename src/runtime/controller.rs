@@ -250,10 +250,10 @@ impl Controller {
     fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>) {
         let before = self.lockout.clone();
         let pause = self.lockout.charge(now, verdict, reason);
-        if self.lockout != before {
-            if let Err(e) = self.people.set_lockout(&self.lockout.to_text(now)) {
-                tracing::error!(error = %e, "the lockout could not be kept");
-            }
+        if self.lockout != before
+            && let Err(e) = self.people.set_lockout(&self.lockout.to_text(now))
+        {
+            tracing::error!(error = %e, "the lockout could not be kept");
         }
         if let Some(pause) = pause {
             self.recorder.record(Event::AlarmLockout { failures: self.lockout.failures(), seconds: pause.as_secs() });

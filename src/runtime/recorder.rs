@@ -216,7 +216,9 @@ mod tests {
         }
     }
 
-    fn start() -> (Recorder, JoinHandle<()>, Arc<Mutex<Vec<String>>>, Arc<AtomicBool>) {
+    type Started = (Recorder, JoinHandle<()>, Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
+
+    fn start() -> Started {
         let (texts, full) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let journal = Memory { texts: Arc::clone(&texts), full: Arc::clone(&full) };
         let stamp =

@@ -96,7 +96,8 @@ mod tests {
     use super::*;
 
     fn chequered(width: u32, height: u32) -> Picture {
-        let rgb = (0..width * height).flat_map(|i| if (i % width + i / width) % 2 == 0 { [255; 3] } else { [0; 3] });
+        let rgb =
+            (0..width * height).flat_map(|i| if (i % width + i / width).is_multiple_of(2) { [255; 3] } else { [0; 3] });
         Picture { width, height, rgb: rgb.collect() }
     }
 

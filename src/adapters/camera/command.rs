@@ -135,7 +135,7 @@ impl FrameSource for CommandCamera {
     fn next(&mut self, timeout: Duration) -> Result<NextFrame, PortError> {
         let deadline = self.clock.now() + timeout;
         loop {
-            match self.splitter.next() {
+            match self.splitter.take() {
                 Ok(Some(Piece::Picture(data))) => {
                     let seq = self.number;
                     self.number += 1;

@@ -112,7 +112,7 @@ impl Ffmpeg {
     ///
     /// # Errors
     /// ffmpeg ended with an error, or a frame is cut or too big.
-    pub fn next(&mut self) -> Result<Option<RawFrame>, PortError> {
+    pub fn read(&mut self) -> Result<Option<RawFrame>, PortError> {
         let (number, pts, width, height) = loop {
             match self.lines.recv() {
                 Ok(Line::TimeBase(n, d)) => self.time_base = (n, d),

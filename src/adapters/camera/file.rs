@@ -94,7 +94,7 @@ impl ClipReader {
                 Ok(NextFrame::Frame(self.jpeg(data)))
             }
             Source::Mjpeg { file, splitter, ended } => loop {
-                match splitter.next().map_err(|e| unreadable(&self.path, e))? {
+                match splitter.take().map_err(|e| unreadable(&self.path, e))? {
                     Some(Piece::Picture(data)) => return Ok(NextFrame::Frame(self.jpeg(data))),
                     Some(Piece::Torn(why)) => return Ok(NextFrame::Torn(why)),
                     None => {}
@@ -115,7 +115,7 @@ impl ClipReader {
                 }
             },
             Source::Ffmpeg(ffmpeg) => {
-                let Some(raw) = ffmpeg.next()? else { return Ok(NextFrame::End) };
+                let Some(raw) = ffmpeg.read()? else { return Ok(NextFrame::End) };
                 let since = raw.time.unwrap_or_else(|| self.regular(raw.number));
                 Ok(NextFrame::Frame(Frame {
                     seq: raw.number,

@@ -34,7 +34,7 @@ impl Splitter {
     ///
     /// # Errors
     /// More than [`MAX_PICTURE`] bytes came without a whole picture; the stream is of no use.
-    pub fn next(&mut self) -> Result<Option<Piece>, String> {
+    pub fn take(&mut self) -> Result<Option<Piece>, String> {
         if !self.inside {
             let begin = find_start(&self.buffer);
             self.skipped += begin;
@@ -108,7 +108,7 @@ mod tests {
         let mut out = Vec::new();
         for chunk in chunks {
             s.push(&chunk);
-            while let Some(p) = s.next().expect("a usable stream") {
+            while let Some(p) = s.take().expect("a usable stream") {
                 out.push(p);
             }
         }
@@ -141,7 +141,7 @@ mod tests {
         s.push(&[0xFF, 0xD8, 0xFF, 0xDA, 0, 2]);
         let failed = (0..).find_map(|n| {
             s.push(&[1; 65536]);
-            s.next().err().map(|e| (n, e))
+            s.take().err().map(|e| (n, e))
         });
         let (chunks, why) = failed.expect("it ends");
         assert!(chunks <= MAX_PICTURE / 65536 && s.held() <= MAX_PICTURE + 65536, "{chunks}: {why}");
@@ -153,7 +153,7 @@ mod tests {
         let failed = (0..1000).find_map(|_| {
             s.push(&[b'x'; 65536]);
             assert!(s.held() <= 65536);
-            s.next().err()
+            s.take().err()
         });
         assert!(failed.expect("it ends").contains("without the start"));
     }

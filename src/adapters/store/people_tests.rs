@@ -325,7 +325,7 @@ fn an_import_is_all_or_nothing() {
     q.add(&id("eve"), &[template(M2, 50, 8)], 5).expect("adds");
     let before = q.load_all().expect("loads");
     let mut refused = |file: &Path, pass: &[u8], what: &str| {
-        let e = q.import(file, pass, false).err().expect(what);
+        let e = q.import(file, pass, false).expect_err(what);
         assert_eq!(e.trouble, Trouble::Data, "{what}: {e}");
         assert_eq!(q.load_all().expect("loads"), before, "{what}");
         e.to_string()

@@ -205,11 +205,11 @@ pub fn is_away(action: Action) -> bool {
 
 /// Whether the truth of a clip says anything about an action, if only that there is none.
 fn mentions(video: &Map<String, Value>, action: Action) -> bool {
-    let key = |k: &&str| video.contains_key(*k);
+    let key = |k: &str| video.contains_key(k);
     match action {
         Action::Blink => annotated(video),
-        Action::Nod => ["turn_image_left", "look_up", "look_down"].iter().any(|k| key(&k)),
-        other => KEYS.iter().filter(|(_, a)| *a == other).any(|(k, _)| key(&k)),
+        Action::Nod => ["turn_image_left", "look_up", "look_down"].into_iter().any(key),
+        other => KEYS.iter().filter(|(_, a)| *a == other).any(|(k, _)| key(k)),
     }
 }
 
