@@ -27,6 +27,7 @@ KIND_OF_FILE = {
     "store_kills": PROCESSES,
     "cameras": PROCESSES,
     "demo": PROCESSES,
+    "daemon": PROCESSES,
     "clips": CLIPS,
     "faces": CLIPS,
 }

@@ -1,0 +1,49 @@
+//! The demo as a user runs it: four visits with a real guard, a real journal, a real broker and a real subscriber.
+
+use serde_json::Value;
+use std::process::Command;
+
+fn lines(out: &[u8]) -> Vec<Value> {
+    String::from_utf8_lossy(out).lines().map(|l| serde_json::from_str(l).expect("JSON only")).collect()
+}
+
+#[test]
+fn a_known_live_face_opens_and_a_photo_and_a_stranger_do_not() {
+    let out = Command::new(env!("CARGO_BIN_EXE_cardea"))
+        .args(["demo", "--headless"])
+        .output()
+        .expect("the program starts");
+    let lines = lines(&out.stdout);
+    let summary = lines.last().expect("a last line");
+    assert_eq!(summary["type"], "demo", "{}", String::from_utf8_lossy(&out.stderr));
+    let visits: Vec<(&str, &str, u64)> = summary["visits"]
+        .as_array()
+        .expect("visits")
+        .iter()
+        .map(|v| {
+            let text = |k: &str| v[k].as_str().unwrap_or("-");
+            (text("name"), text("verdict"), v["relay_pulses"].as_u64().unwrap_or(99))
+        })
+        .collect();
+    assert_eq!(
+        visits,
+        [
+            ("known_live", "granted", 1),
+            ("photo", "denied", 0),
+            ("stranger", "denied", 0),
+            ("broker_down", "granted", 1)
+        ],
+        "{summary}"
+    );
+    assert_eq!(summary["delivered"], summary["records"], "{summary}");
+    assert_eq!(summary["ok"], true);
+    assert_eq!(out.status.code(), Some(0));
+    // Log, then open: in each start of the daemon the grant stands before its edge.
+    let types: Vec<&str> = lines.iter().filter_map(|l| l["type"].as_str()).collect();
+    let at = |t: &str| types.iter().position(|x| *x == t).expect("the record is there");
+    assert!(at("access.granted") < at("relay.energised"));
+    let seqs: Vec<u64> = lines.iter().filter_map(|l| l["seq"].as_u64()).collect();
+    assert!(seqs.windows(2).all(|w| w[1] == w[0] + 1), "{seqs:?}");
+    let stranger = summary["visits"][2]["reason"].as_str();
+    assert_eq!(stranger, Some("no_match"), "he did what was asked and is refused for who he is");
+}
