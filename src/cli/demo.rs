@@ -59,9 +59,9 @@ struct Played {
 }
 
 fn play(globals: &Globals, args: &Args, work: &Path) -> Outcome {
-    let config = config(globals, work)?;
-    logging::start(if config.log().level == "info" { "error" } else { &config.log().level });
     let material = Material::find(args.material.as_deref(), work)?;
+    let config = config(globals, work, &material.known.settings)?;
+    logging::start(if config.log().level == "info" { "error" } else { &config.log().level });
     eprintln!("demo: {}", material.about);
     let state = config.store().dir.clone();
     enrol(&config, &material)?;
@@ -101,8 +101,9 @@ fn play(globals: &Globals, args: &Args, work: &Path) -> Outcome {
 }
 
 /// The configuration of `run` for a demo: its own state, a simulated line that keeps its level, a broker of its own.
-fn config(globals: &Globals, work: &Path) -> Result<Config, Failure> {
+fn config(globals: &Globals, work: &Path, settings: &[&str]) -> Result<Config, Failure> {
     let mut g = demo_globals(globals, work)?;
+    g.set.extend(settings.iter().map(|s| (*s).to_owned()));
     g.set.push("camera.kind=\"file\"".into());
     g.set.push(format!("camera.path={:?}", work.display().to_string()));
     super::load_config(&g)

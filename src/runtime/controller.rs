@@ -176,7 +176,8 @@ impl Controller {
             self.step(turn, Input::Refuse(reason));
         }
         let soon = now + Duration::from_millis(33);
-        self.wants.set(turn.visit.wants(soon), turn.visit.is_running() || turn.last_face.is_some());
+        // Faces seen while nobody is asked anything keep the watch awake by themselves.
+        self.wants.set(turn.visit.wants(soon), turn.visit.is_running());
     }
 
     /// Gate 0: why no visit may begin now.

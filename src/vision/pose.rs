@@ -128,7 +128,7 @@ mod tests {
         // Yaw about the vertical axis moves the nose to the right, pitch moves it up, roll turns clockwise.
         let r = Rotation3::from_axis_angle(&Vector3::z_axis(), roll.to_radians())
             * Rotation3::from_axis_angle(&Vector3::y_axis(), -yaw.to_radians())
-            * Rotation3::from_axis_angle(&Vector3::x_axis(), pitch.to_radians());
+            * Rotation3::from_axis_angle(&Vector3::x_axis(), -pitch.to_radians());
         let mut points = Box::new([[0.0_f32; 3]; POINTS]);
         for (i, p) in RIGID {
             let q = r * Vector3::from(p) * 100.0 + Vector3::new(320.0, 240.0, 0.0);
