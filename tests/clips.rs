@@ -112,8 +112,7 @@ fn a_photo_that_is_turned_about_does_not_turn_its_head() {
     }
     let yaw = clip("synthetic_photo_yaw.mp4");
     let enrol = format!("photo={yaw}");
-    let out =
-        replay(&["--clip", &yaw, &yaw, "--enroll", &enrol, "--challenge", "turn_left", "--onset-ms", "300"]);
+    let out = replay(&["--clip", &yaw, &yaw, "--enroll", &enrol, "--challenge", "turn_left", "--onset-ms", "300"]);
     assert_eq!(summary(&out), words("denied", "challenge_timeout", ""));
 }
 
@@ -137,9 +136,11 @@ fn a_network_in_the_place_of_another_stops_the_program_and_is_named() {
     let (head, tail) = text.split_once(victim).expect("the manifest names the file");
     let digest = |b: &[u8]| hex(&Sha256::digest(b));
     assert!(tail.contains(&digest(&old)));
-    let tail = tail
-        .replacen(&digest(&old), &digest(&new), 1)
-        .replacen(&format!("bytes = {}", old.len()), &format!("bytes = {}", new.len()), 1);
+    let tail = tail.replacen(&digest(&old), &digest(&new), 1).replacen(
+        &format!("bytes = {}", old.len()),
+        &format!("bytes = {}", new.len()),
+        1,
+    );
     std::fs::write(packs.join("standard.toml"), format!("{head}{victim}{tail}")).expect("written");
     let runtime = models.join("cache/libonnxruntime.so");
     let set = [
@@ -181,8 +182,13 @@ impl World {
     fn lying(role: Role, answer: Vec<f32>) -> World {
         let mut w = World::open();
         let m = w.config.models();
-        let set =
-            Settings { cache: &m.cache, precision: m.precision, runtime: m.runtime.as_deref(), threads: 1, roles: ALL_ROLES };
+        let set = Settings {
+            cache: &m.cache,
+            precision: m.precision,
+            runtime: m.runtime.as_deref(),
+            threads: 1,
+            roles: ALL_ROLES,
+        };
         let inner = OrtEngine::load(w.engine.pack(), &set).expect("loads as before");
         let nets = w.engine.pack().nets();
         let liars = nets.iter().filter(|n| n.role == role).map(|n| n.id).collect();
@@ -286,12 +292,8 @@ fn a_second_person_cannot_perform_the_actions_for_the_first() {
         return;
     }
     let p01 = "live_turn_p01.mov";
-    let played = stream(vec![
-        frames(p01, 0, 37),
-        frames("live_turn_p04.mov", 37, 112),
-        frames(p01, 82, 97),
-        frames(p01, 0, 37),
-    ]);
+    let played =
+        stream(vec![frames(p01, 0, 37), frames("live_turn_p04.mov", 37, 112), frames(p01, 82, 97), frames(p01, 0, 37)]);
     let mut w = World::shared();
     let policy = w.policy(&["p01"], &[Action::TurnLeft], &[300]);
     assert_eq!(w.visit(&played, policy.clone()), refused(Verdict::Denied, Reason::FaceChanged));

@@ -53,8 +53,7 @@ const CAMERA_LIMIT: Duration = Duration::from_secs(20);
 const SECOND_FACE: f32 = 0.4;
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
-    let id = PersonId::new(&args.name)
-        .map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "choose another name"))?;
+    let id = PersonId::new(&args.name).map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "choose another name"))?;
     let (config, mut engine) = super::eval::open(globals, None, None)?;
     let mut taken = Taken::default();
     if args.camera {
@@ -201,8 +200,7 @@ impl Taken {
         if gallery.is_empty() {
             return Ok(());
         }
-        let tau =
-            engine.threshold(config, Goal::Identify, gallery.len(), templates).map_err(Failure::unavailable)?;
+        let tau = engine.threshold(config, Goal::Identify, gallery.len(), templates).map_err(Failure::unavailable)?;
         // The margin does not count: who is near to two people is near to somebody.
         let known = |e: &Embedding| gallery.search(e).best.filter(|(_, s)| s.get() >= tau.value).map(|(id, _)| id);
         for (file, embeddings) in std::mem::take(&mut self.accepted) {
@@ -272,9 +270,7 @@ fn good(o: &Observation) -> Result<Embedding, Refusal> {
     }
     match clip::usable(face) {
         Some(e) => Ok(e.clone()),
-        None if face.quality == Quality::Ok => {
-            Err(Refusal::Quality(Quality::OffPose))
-        }
+        None if face.quality == Quality::Ok => Err(Refusal::Quality(Quality::OffPose)),
         None => Err(Refusal::Quality(face.quality)),
     }
 }

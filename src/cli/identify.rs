@@ -79,7 +79,11 @@ impl Question<'_> {
     }
 
     fn score_lines(&self, answer: &Value) -> String {
-        if self.scores { format!("threshold {} scores {}\n", answer["threshold"], answer["scores"]) } else { String::new() }
+        if self.scores {
+            format!("threshold {} scores {}\n", answer["threshold"], answer["scores"])
+        } else {
+            String::new()
+        }
     }
 }
 

@@ -238,7 +238,8 @@ fn import_folder(globals: &Globals, args: &FolderArgs, replace: bool) -> Outcome
 /// The people of a data set with their pictures, in the order of their names. Hidden files are left out.
 fn folders(root: &Path) -> Result<Vec<(PersonId, Vec<PathBuf>)>, Failure> {
     let list = |dir: &Path| -> Result<Vec<PathBuf>, Failure> {
-        let bad = |e| Failure::new(Code::BadInput, dir.display().to_string(), e, "give one folder of pictures per person");
+        let bad =
+            |e| Failure::new(Code::BadInput, dir.display().to_string(), e, "give one folder of pictures per person");
         let mut all = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(bad)? {
             let entry = entry.map_err(bad)?;

@@ -18,8 +18,8 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
-    let id = PersonId::new(&args.name)
-        .map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "see `cardea people list`"))?;
+    let id =
+        PersonId::new(&args.name).map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "see `cardea people list`"))?;
     let (config, mut engine) = super::eval::open(globals, None, None)?;
     let mut people = super::known_people(&config.store().dir, engine.embedding_digest())?;
     people.retain(|p| p.id == id);
@@ -29,6 +29,10 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         let hint = "see `cardea people list`, or enrol with `cardea enroll NAME --image FILE`";
         return Err(Failure::new(Code::BadInput, id.as_str(), what, hint));
     }
-    Question { goal: Goal::Verify, gallery: &gallery, templates, scores: args.scores }
-        .ask(globals, &config, &mut engine, &args.file)
+    Question { goal: Goal::Verify, gallery: &gallery, templates, scores: args.scores }.ask(
+        globals,
+        &config,
+        &mut engine,
+        &args.file,
+    )
 }
