@@ -91,7 +91,7 @@ fn every_file_of_the_corpus_ends_as_expected_and_only_whole_portraits_of_an_enro
         assert!(as_expected, "{name}: expected {expected}, got {code} {answer}");
         seen += 1;
     }
-    assert_eq!(seen, 51);
+    assert_eq!(seen, 50);
 }
 
 #[test]
