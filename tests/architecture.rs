@@ -14,8 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vision::frame", &["base"]),
     ("ports", &["base", "schema", "domain", "vision::frame"]),
     ("config", &["base", "schema", "domain", "ports", "vision::frame"]),
-    ("vision", &["base", "schema", "domain", "ports", "config", "vision::frame"]),
-    ("adapters", &["base", "schema", "domain", "ports", "config", "vision::frame"]),
+    ("vision", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
+    // What a network is, in plain words: the manifest fills it, the pipeline reads it.
+    ("vision::family", &["base", "ports"]),
+    ("adapters", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
     ("runtime", &["base", "schema", "domain", "ports", "config", "vision", "adapters"]),
     ("guard", &["base", "schema", "ports", "adapters::relay", "adapters::system"]),
     ("cli", &["base", "schema", "domain", "ports", "config", "vision", "adapters", "runtime", "guard"]),

@@ -9,10 +9,8 @@ fn lines(out: &[u8]) -> Vec<Value> {
 
 #[test]
 fn a_known_live_face_opens_and_a_photo_and_a_stranger_do_not() {
-    let out = Command::new(env!("CARGO_BIN_EXE_cardea"))
-        .args(["demo", "--headless"])
-        .output()
-        .expect("the program starts");
+    let out =
+        Command::new(env!("CARGO_BIN_EXE_cardea")).args(["demo", "--headless"]).output().expect("the program starts");
     let lines = lines(&out.stdout);
     let summary = lines.last().expect("a last line");
     assert_eq!(summary["type"], "demo", "{}", String::from_utf8_lossy(&out.stderr));
