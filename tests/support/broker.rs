@@ -150,6 +150,8 @@ pub struct Subscriber {
     child: Child,
     lines: Receiver<String>,
     pub seen: Vec<Message>,
+    /// Messages that [`Subscriber::next`] has passed.
+    read: usize,
 }
 
 impl Subscriber {
@@ -181,19 +183,32 @@ impl Subscriber {
                 }
             }
         });
-        let mut subscriber = Subscriber { child, lines, seen: vec![] };
+        let mut subscriber = Subscriber { child, lines, seen: vec![], read: 0 };
         while !subscriber.line("the subscription").starts_with("Subscribed") {}
         subscriber
     }
 
-    /// Reads on until a message fits; panics when none comes.
-    pub fn until(&mut self, what: &str, mut fits: impl FnMut(&Message) -> bool) -> Message {
+    /// The first message of all that fits, also one that has come before; panics when none comes.
+    pub fn until(&mut self, what: &str, fits: impl FnMut(&Message) -> bool) -> Message {
+        self.first(what, 0, fits).1
+    }
+
+    /// The first message that fits behind the one that the last call of this found.
+    pub fn next(&mut self, what: &str, fits: impl FnMut(&Message) -> bool) -> Message {
+        let (at, message) = self.first(what, self.read, fits);
+        self.read = at + 1;
+        message
+    }
+
+    fn first(&mut self, what: &str, mut at: usize, mut fits: impl FnMut(&Message) -> bool) -> (usize, Message) {
         loop {
-            let before = self.seen.len();
-            let _line = self.line(what);
-            if let Some(message) = self.seen[before..].iter().find(|m| fits(m)) {
-                return message.clone();
+            while let Some(message) = self.seen.get(at) {
+                if fits(message) {
+                    return (at, message.clone());
+                }
+                at += 1;
             }
+            let _line = self.line(what);
         }
     }
 
