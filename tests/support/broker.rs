@@ -166,7 +166,9 @@ impl Subscriber {
     }
 
     fn with(broker: &Broker, filter: &str, more: &[&str]) -> Subscriber {
-        let mut child = Command::new("mosquitto_sub")
+        // Its notes about the subscription stay in a buffer when they go into a pipe, unless they are told not to.
+        let mut child = Command::new("stdbuf")
+            .args(["-oL", "mosquitto_sub"])
             .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-V", "mqttv5", "-q", "1"])
             .args(["-d", "-t", filter, "-F", ">%r %t %p"])
             .args(more)
