@@ -14,9 +14,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vision::frame", &["base"]),
     ("ports", &["base", "schema", "domain", "vision::frame"]),
     ("config", &["base", "schema", "domain", "ports", "vision::frame"]),
-    ("vision", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
     // What a network is, in plain words: the manifest fills it, the pipeline reads it.
     ("vision::family", &["base", "ports"]),
+    ("vision", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
     ("adapters", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
     ("runtime", &["base", "schema", "domain", "ports", "config", "vision", "adapters"]),
     ("guard", &["base", "schema", "ports", "adapters::relay", "adapters::system"]),

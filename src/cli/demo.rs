@@ -167,7 +167,7 @@ fn visit(
     g.set.extend(sample.settings.iter().map(|s| (*s).to_owned()));
     let config = super::load_config(&g)?;
     let order: Vec<_> = sample.actions.iter().map(|a| (*a, 1)).collect();
-    let onsets = vec![sample.onset; order.len()];
+    let onsets = sample.onsets.clone();
     let challenge = ChallengeSource::Fixed { deck: engine::deck(&config), order, onsets };
     let line = config.door().relay.line.clone().unwrap_or_else(|| state.join("relay"));
     let (before, records) = (pulses(&line)?, head(state)?);

@@ -72,11 +72,12 @@ struct Turn {
 const RENEW: Duration = Duration::from_secs(2);
 
 impl Controller {
-    /// The thread's life; returns why it ended when that was a fault.
-    pub fn run(mut self) -> Option<String> {
+    /// The thread's life; returns why it ended when that was a fault, and the guard, whose process must not see its
+    /// daemon go before it is told to end.
+    pub fn run(mut self) -> (Option<String>, Box<dyn DoorGuard>) {
         let mut turn = match self.next_visit(0) {
             Ok(t) => t,
-            Err(e) => return Some(e.to_string()),
+            Err(e) => return (Some(e.to_string()), self.guard),
         };
         self.show(Screen::IDLE);
         let mut fault = None;
@@ -112,7 +113,7 @@ impl Controller {
         }
         self.step(&mut turn, Input::Stop);
         self.show(Screen { phase: Phase::Unavailable, advice: Some(Advice::Later), ..Screen::IDLE });
-        fault
+        (fault, self.guard)
     }
 
     fn next_visit(&mut self, number: u64) -> Result<Turn, PortError> {

@@ -162,7 +162,21 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
 
     stop.request();
     slot.close();
-    let fault = if hung.is_none() { controlling.join().ok().flatten() } else { hung };
+    let (fault, connection) = match hung {
+        Some(what) => (Some(what), None),
+        None => match controlling.join() {
+            Ok((fault, guard)) => (fault, Some(guard)),
+            Err(_) => (Some("the controller ended without a word".into()), None),
+        },
+    };
+    drop(spawner);
+    drop(connection);
+    if fault.as_ref().is_some_and(|f| f.ends_with("hangs")) {
+        // Whoever hangs cannot be joined: the process ends, the guard has released the line, systemd starts again.
+        recorder.record(Event::SystemStopped {});
+        recorder.flush();
+        return Err(broke(fault.unwrap_or_default()));
+    }
     let _capture = capturing.join();
     let _watch = watching.join();
     recorder.record(Event::SystemStopped {});
@@ -170,16 +184,17 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     if let Some(net) = net {
         net.stop();
     }
-    drop(spawner);
     drop(supervisor);
     drop(recorder);
     let _recorder = recording.join();
     match fault {
-        Some(what) => {
-            Err(PortError::new("run", what, "see the journal; the service manager starts again", Recovery::Fatal))
-        }
+        Some(what) => Err(broke(what)),
         None => Ok(()),
     }
+}
+
+fn broke(what: String) -> PortError {
+    PortError::new("run", what, "see the journal; the service manager starts again", Recovery::Fatal)
 }
 
 fn thread<T: Send + 'static>(

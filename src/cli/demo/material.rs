@@ -12,7 +12,7 @@ pub struct Sample {
     pub fps: u32,
     pub actions: Vec<Action>,
     /// How long after its gate each prompt appears.
-    pub onset: Duration,
+    pub onsets: Vec<Duration>,
     /// What this clip needs of the configuration, and nothing of a door's security.
     pub settings: Vec<&'static str>,
 }
@@ -47,11 +47,11 @@ impl Material {
 
 fn labelled(data: &Path) -> Material {
     let turns = vec![Action::TurnLeft, Action::TurnRight];
-    let sample = |file: &str, onset_ms| Sample {
+    let sample = |file: &str, first_ms| Sample {
         clip: data.join("video").join(file),
         fps: 30,
         actions: turns.clone(),
-        onset: Duration::from_millis(onset_ms),
+        onsets: [first_ms, 300].map(Duration::from_millis).to_vec(),
         settings: Vec::new(),
     };
     Material {
@@ -81,7 +81,7 @@ fn public(samples: &Path, work: &Path) -> Result<Material, Failure> {
     let pan = |source: &Path, filter: &str, name: &str| -> Result<PathBuf, Failure> {
         let out = work.join(name);
         let status = Command::new("ffmpeg")
-            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-loop", "1", "-i"])
+            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-loop", "1", "-framerate", "30", "-i"])
             .arg(source)
             .args(["-vf", filter, "-t", "8", "-r", "30", "-c:v", "mjpeg", "-q:v", "3"])
             .arg(&out)
@@ -111,7 +111,7 @@ fn public(samples: &Path, work: &Path) -> Result<Material, Failure> {
         clip,
         fps,
         actions: vec![Action::MouthOpen],
-        onset: Duration::from_millis(100),
+        onsets: vec![Duration::from_millis(100)],
         settings: settings.clone(),
     };
     Ok(Material {
