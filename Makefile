@@ -34,7 +34,7 @@ lint: lint-quick
 	@echo "== without features" >&2
 	cargo check
 	@echo "== documentation" >&2
-	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
 
 lint-quick: deny-tool
 	@echo "== format, the test runner's own tests, licences and sources" >&2

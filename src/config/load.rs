@@ -29,13 +29,13 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Where to look. The caller hands in the environment and the arguments; nothing is read from the process itself.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
-    /// `--config`; must exist. `None` is [`DEFAULT_FILE`].
+    /// `--config`; must exist. `None` is `DEFAULT_FILE`.
     pub file: Option<PathBuf>,
     /// `--set section.key=value`, in order.
     pub set: Vec<String>,
     /// `--state`, over `store.dir` of every layer.
     pub state: Option<PathBuf>,
-    /// The environment; names without [`ENV_PREFIX`] are ignored.
+    /// The environment; names without `ENV_PREFIX` are ignored.
     pub env: Vec<(String, String)>,
     /// `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,

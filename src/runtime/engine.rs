@@ -176,7 +176,7 @@ impl Judge {
     /// tau for a goal and a gallery, tightened as configured.
     ///
     /// # Errors
-    /// As [`Engine::curve`].
+    /// As [`Judge::curve`].
     pub fn threshold(&self, config: &Config, goal: Goal, n: usize, templates: u32) -> Result<Threshold, PortError> {
         let (curve, _) = self.curve(templates)?;
         let r = config.recognition();

@@ -7,7 +7,7 @@ use super::manifest::KnownAnswer;
 use crate::vision::family::InputSpec;
 use ndarray::{Array4, ArrayD};
 
-/// The fixed input: x[i] = lo + (hi - lo) * ((i * 7919) mod 1009) / 1008 over the flat tensor.
+/// The fixed input: `x[i]` = lo + (hi - lo) * ((i * 7919) mod 1009) / 1008 over the flat tensor.
 #[must_use]
 pub fn input(spec: &InputSpec) -> Array4<f32> {
     let [n, c, h, w] = spec.shape;
