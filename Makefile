@@ -20,7 +20,8 @@ test: setup
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory models
 	@echo "== the model build tool's tests" >&2
-	@python3 models/build/build.py test
+	@CARDEA_MODELS_FROM="$(CARDEA_MODELS_FROM)" python3 models/build/build.py test
+	@python3 models/build/build.py test --registry-from-packages
 	@echo "== tests" >&2
 	@python3 tests/run.py
 
