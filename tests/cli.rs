@@ -152,3 +152,16 @@ fn an_unknown_key_ends_with_78_and_names_the_nearest_one() {
     let err = text(&output.stderr);
     assert!(err.contains("cardea.toml:2: door.hold_m") && err.contains("hold_ms"), "{err}");
 }
+
+#[test]
+fn the_guard_takes_its_line_from_the_configuration_and_puts_it_inactive() {
+    let dir = directory();
+    let line = dir.path().join("elsewhere");
+    std::fs::write(&line, "1").expect("written");
+    let set = format!("door.relay.line={line:?}");
+    let done = cardea(dir.path(), &["guard", "--lock", "--set", &set]);
+    assert_eq!(code(&done), 0, "{}", text(&done.stderr));
+    assert_eq!(std::fs::read_to_string(&line).expect("the line"), "0");
+    let faulty = cardea(dir.path(), &["guard", "--lock", "--set", "door.relay.lime=1"]);
+    assert_eq!(code(&faulty), 78, "without the configuration nobody knows which line it is");
+}

@@ -53,9 +53,19 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
 struct Played {
     name: &'static str,
     expected: Verdict,
+    /// Why it must be refused; `None` where any denial will do.
+    because: Option<Reason>,
     verdict: Option<Verdict>,
     reason: Option<Reason>,
     relay_pulses: usize,
+}
+
+impl Played {
+    fn ended_as_it_must(&self) -> bool {
+        self.verdict == Some(self.expected)
+            && (self.because.is_none() || self.reason == self.because)
+            && (self.relay_pulses == 1) == (self.expected == Verdict::Granted)
+    }
 }
 
 fn play(globals: &Globals, args: &Args, work: &Path) -> Outcome {
@@ -64,31 +74,28 @@ fn play(globals: &Globals, args: &Args, work: &Path) -> Outcome {
     logging::start(if config.log().level == "info" { "error" } else { &config.log().level });
     eprintln!("demo: {}", material.about);
     let state = config.store().dir.clone();
-    enrol(&config, &material)?;
+    let passive_pad = enrol(&config, &material)?;
     let mut broker = Broker::start(work, config.mqtt().port)?;
     let mut visits = Vec::new();
-    let known = |name| (name, &material.known, Verdict::Granted);
+    let known = |name| (name, &material.known, Verdict::Granted, None);
     let plan = [
         known("known_live"),
-        ("photo", &material.photo, Verdict::Denied),
-        ("stranger", &material.stranger, Verdict::Denied),
+        ("photo", &material.photo, Verdict::Denied, material.photo_because.filter(|_| passive_pad)),
+        ("stranger", &material.stranger, Verdict::Denied, Some(Reason::NoMatch)),
         known("broker_down"),
     ];
-    for (name, sample, expected) in plan {
+    for (name, sample, expected, because) in plan {
         if name == "broker_down" {
             broker.down()?;
         }
         eprintln!("demo: {name}, expected {expected:?}");
         let (verdict, reason, relay_pulses) = visit(globals, work, sample, &state)?;
-        visits.push(Played { name, expected, verdict, reason, relay_pulses });
+        visits.push(Played { name, expected, because, verdict, reason, relay_pulses });
     }
     broker.up()?;
     let records = drain(&config, &mut broker, &state)?;
     let delivered = broker.delivered();
-    let ok = visits
-        .iter()
-        .all(|v| v.verdict == Some(v.expected) && (v.relay_pulses == 1) == (v.expected == Verdict::Granted))
-        && delivered == records;
+    let ok = visits.iter().all(Played::ended_as_it_must) && delivered == records;
     let rows: Vec<Value> = visits
         .iter()
         .map(|v| {
@@ -139,8 +146,8 @@ fn demo_globals(globals: &Globals, work: &Path) -> Result<Globals, Failure> {
     Ok(g)
 }
 
-/// Enrols the person of the first visit.
-fn enrol(config: &Config, material: &Material) -> Result<(), Failure> {
+/// Enrols those whom the visits show; tells whether the pack has PAD networks.
+fn enrol(config: &Config, material: &Material) -> Result<bool, Failure> {
     let mut engine = Engine::open(config).map_err(Failure::unavailable)?;
     let mut people = EncryptedPeople::open(&config.store().dir)?;
     for (name, file) in &material.enrol {
@@ -150,7 +157,7 @@ fn enrol(config: &Config, material: &Material) -> Result<(), Failure> {
         let templates: Vec<_> = found.into_iter().map(|e| engine.template(e)).collect();
         people.add(&id, &templates, SystemClock.wall().unix_ms).map_err(super::state::io)?;
     }
-    Ok(())
+    Ok(engine.pack().passive_pad)
 }
 
 /// One start of the daemon on one clip; the verdict is read from the journal, the pulses from the line.

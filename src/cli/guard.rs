@@ -1,5 +1,5 @@
-//! `cardea guard`: owns the relay line. Takes everything from its arguments, so that no fault of a configuration file
-//! can keep the door's last safeguard from starting.
+//! `cardea guard`: owns the relay line. A daemon that starts its own guard gives it line and socket as arguments; started
+//! by hand or by systemd (`cardea guard`, `cardea guard --lock`), it takes them from the configuration.
 
 use super::{Code, Exit, Failure, Globals, Outcome};
 use crate::adapters::relay::sim::SimLine;
@@ -15,23 +15,21 @@ pub struct Args {
     /// Puts the line inactive and ends; works beside a running guard.
     #[arg(long)]
     lock: bool,
-    /// The sim line's file; its changes go to PATH.edges.
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// The sim line's file instead of the configured one; its changes go to PATH.edges.
+    #[arg(long, value_name = "PATH")]
     line: Option<PathBuf>,
-    /// Where to listen for the daemon; not needed with a socket from systemd.
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// Where to listen for the daemon instead of the configured socket; a socket from systemd goes before both.
+    #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Ends when its daemon is gone and the line is inactive.
     #[arg(long, hide = true)]
     spawned: bool,
 }
 
-pub fn run(_globals: &Globals, args: Args) -> Outcome {
+pub fn run(globals: &Globals, args: Args) -> Outcome {
     // The hook of `main` logs first; a full pipe behind the log would then hold the line active.
     std::panic::set_hook(Box::new(|_info| std::process::abort()));
-    let line = args
-        .line
-        .ok_or_else(|| Failure::new(Code::Usage, "--line", "the guard was given no relay line", "give --line PATH"))?;
+    let (line, socket) = line_and_socket(globals, &args)?;
     if args.lock {
         SimLine::force_inactive(&line, Box::new(SystemClock)).map_err(|e| unavailable("door.relay", &e))?;
         return Ok(Exit::Done);
@@ -39,12 +37,25 @@ pub fn run(_globals: &Globals, args: Args) -> Outcome {
     // Signals first: one that comes a moment later must find the line's owner listening.
     let signals = signals().map_err(|e| Failure::new(Code::Internal, "guard", e, "check the limit of open files"))?;
     let mut relay = SimLine::acquire(&line, Box::new(SystemClock)).map_err(|e| unavailable("door.relay", &e))?;
-    let listener = listener(args.socket)?;
+    let listener = listener(socket)?;
     let started = relay.started();
     let life = if args.spawned { Life::WithDaemon } else { Life::Service };
     let parts = Parts { line: &mut relay, started, listener, signals, clock: &SystemClock, random: random::<16>, life };
     serve(parts).map_err(|e| unavailable("guard", &e))?;
     Ok(Exit::Done)
+}
+
+/// From the arguments; the configuration is only read for what they leave out, so that its faults cannot keep a daemon's
+/// own guard from starting.
+fn line_and_socket(globals: &Globals, args: &Args) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+    if let (Some(line), true) = (&args.line, args.lock || args.spawned || args.socket.is_some()) {
+        return Ok((line.clone(), args.socket.clone()));
+    }
+    let config = super::load_config(globals)?;
+    let state = &config.store().dir;
+    let door = config.door();
+    let line = args.line.clone().or_else(|| door.relay.line.clone()).unwrap_or_else(|| state.join("relay"));
+    Ok((line, args.socket.clone().or_else(|| door.guard_socket.clone())))
 }
 
 fn signals() -> std::io::Result<OwnedFd> {

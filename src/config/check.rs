@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Languages that the texts at the door exist in, in the order of the columns of `adapters::prompt::texts`.
 pub const LANGUAGES: [&str; 2] = ["en", "de"];
 
+/// The pack that has no files: its networks say what `models.script` tells them.
+const SCRIPTED: &str = "scripted";
+
 /// The truth, or everything that is wrong between the keys.
 pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> {
     let mut c = Checker { origins, faults: Vec::new() };
@@ -27,7 +30,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
     c.prompt(raw);
     c.mqtt(&raw.mqtt);
-    c.one_word("models.pack", &raw.models.pack);
+    c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
         c.fault("store.dir", "is empty; name a directory");
     }
@@ -172,6 +175,20 @@ impl Checker<'_> {
         }
     }
 
+    fn models(&mut self, raw: &Raw) {
+        let m = &raw.models;
+        self.one_word("models.pack", &m.pack);
+        let scripted = m.pack == SCRIPTED;
+        if scripted && !raw.insecure.scripted_models {
+            let what = "scripted lets a file say who is there; it also needs insecure.scripted_models = true";
+            self.fault("models.pack", what);
+        }
+        if scripted != m.script.is_some() {
+            let what = "models.pack = \"scripted\" and models.script belong together: set both or neither";
+            self.fault_between("models.script", "models.pack", what);
+        }
+    }
+
     fn one_word(&mut self, key: &str, text: &str) {
         let ok = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if !ok {
@@ -232,6 +249,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
         },
         models: Models {
             pack: raw.models.pack.clone(),
+            script: raw.models.script.clone(),
             packs: here_or(raw.models.packs.as_ref(), "models/packs", "/usr/share/cardea/packs"),
             cache: here_or(raw.models.cache.as_ref(), "models/cache", "/var/lib/cardea/models"),
             precision: raw.models.precision,
@@ -297,7 +315,11 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
         },
         store: Store { dir: raw.store.dir.clone() },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
-        insecure: Insecure { challenge_off: raw.insecure.challenge_off, virtual_camera: raw.insecure.virtual_camera },
+        insecure: Insecure {
+            challenge_off: raw.insecure.challenge_off,
+            virtual_camera: raw.insecure.virtual_camera,
+            scripted_models: raw.insecure.scripted_models,
+        },
     }
 }
 

@@ -129,8 +129,12 @@ impl Default for RawCamera {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawModels {
-    /// Pack, a name under `models.packs`: standard or registry.
+    /// Pack, a name under `models.packs`: standard or registry; or scripted, which plays `models.script` and needs `insecure.scripted_models`.
     pub pack: String,
+    /// What the networks of the pack scripted say, frame by frame: a JSON file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"visit.json")]
+    pub script: Option<PathBuf>,
     /// Directory of the manifests. Unset: models/packs if it exists, else /usr/share/cardea/packs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/usr/share/cardea/packs")]
@@ -153,7 +157,15 @@ pub struct RawModels {
 impl Default for RawModels {
     fn default() -> Self {
         let pack = "standard".into();
-        RawModels { pack, packs: None, cache: None, precision: Precision::Auto, runtime: None, threads: 1 }
+        RawModels {
+            pack,
+            script: None,
+            packs: None,
+            cache: None,
+            precision: Precision::Auto,
+            runtime: None,
+            threads: 1,
+        }
     }
 }
 
@@ -441,4 +453,6 @@ pub struct RawInsecure {
     pub challenge_off: bool,
     /// File, command, sim and loopback cameras may open a real relay.
     pub virtual_camera: bool,
+    /// Allows `models.pack = "scripted"`: a script says who stands in front and whether alive.
+    pub scripted_models: bool,
 }

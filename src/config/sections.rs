@@ -95,6 +95,8 @@ pub enum Precision {
 pub struct Models {
     /// `models.pack`: a name under `models.packs`, default `standard`.
     pub pack: String,
+    /// `models.script`: what the networks say, in place of a pack; only with `insecure.scripted_models`.
+    pub script: Option<PathBuf>,
     /// `models.packs`, directory of the manifests; default `models/packs`, else `/usr/share/cardea/packs`.
     pub packs: PathBuf,
     /// `models.cache`, directory of the files; default `models/cache`, else `/var/lib/cardea/models`.
@@ -262,15 +264,21 @@ pub struct Insecure {
     pub challenge_off: bool,
     /// `insecure.virtual_camera`: file, command, sim and loopback cameras may open a real relay.
     pub virtual_camera: bool,
+    /// `insecure.scripted_models`: `models.pack = "scripted"` is allowed.
+    pub scripted_models: bool,
 }
 
 impl Insecure {
     /// Names of the settings in force.
     #[must_use]
     pub fn in_force(&self) -> Vec<&'static str> {
-        [("challenge_off", self.challenge_off), ("virtual_camera", self.virtual_camera)]
-            .into_iter()
-            .filter_map(|(n, on)| on.then_some(n))
-            .collect()
+        [
+            ("challenge_off", self.challenge_off),
+            ("virtual_camera", self.virtual_camera),
+            ("scripted_models", self.scripted_models),
+        ]
+        .into_iter()
+        .filter_map(|(n, on)| on.then_some(n))
+        .collect()
     }
 }

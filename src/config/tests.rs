@@ -179,6 +179,9 @@ fn keys_that_disagree_are_a_fault() {
         ("[prompt]\nkind = 'sim'", "needs prompt.path"),
         ("[prompt]\nlanguage = 'xx'", "`xx` is not one of: en"),
         ("[models]\npack = '../x'", "is not a name"),
+        ("[models]\npack = 'scripted'\nscript = 'a'", "insecure.scripted_models = true"),
+        ("models.pack = 'scripted'\ninsecure.scripted_models = true", "belong together"),
+        ("models.script = 'a'\ninsecure.scripted_models = true", "belong together"),
         ("[store]\ndir = ''", "is empty"),
     ] {
         let told = faults(text);

@@ -78,6 +78,8 @@ pub struct Signals {
     pub corner_lift: f32,
     /// How far the brows stand above the eye line.
     pub brow: f32,
+    /// Brightness of the mouth's opening over that of the lips; `None` when not computed or when the mouth is shut.
+    pub tongue: Option<f32>,
     /// Nose bridge in pixels, for the stillness gate of blinks.
     pub bridge: [f32; 2],
     /// Outer-eye distance in pixels.
@@ -124,13 +126,14 @@ pub struct Observation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
     pub eyes: bool,
+    pub tongue: bool,
     pub pad: bool,
     pub embedding: bool,
 }
 
 impl Wants {
     /// Everything, for evaluation.
-    pub const ALL: Wants = Wants { eyes: true, pad: true, embedding: true };
+    pub const ALL: Wants = Wants { eyes: true, tongue: true, pad: true, embedding: true };
 }
 
 impl Observation {
@@ -146,8 +149,9 @@ impl Observation {
             if !wants.embedding {
                 face.embedding = None;
             }
-            if let (false, Some(s)) = (wants.eyes, &mut face.signals) {
-                s.openness = None;
+            if let Some(s) = &mut face.signals {
+                s.openness = s.openness.filter(|_| wants.eyes);
+                s.tongue = s.tongue.filter(|_| wants.tongue);
             }
         }
         o

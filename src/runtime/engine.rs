@@ -3,6 +3,7 @@
 
 use crate::adapters::infer::manifest::{self, FilePrecision, Pack};
 use crate::adapters::infer::ort::{ALL_ROLES, Loaded, OrtEngine, Settings};
+use crate::adapters::infer::scripted::{self, Script, ScriptedEngine};
 use crate::config::Config;
 use crate::config::sections::{ChallengeMode, Precision};
 use crate::domain::challenge::Deck;
@@ -69,19 +70,29 @@ impl Engine {
         between: impl FnOnce(Box<dyn Infer>) -> Box<dyn Infer>,
     ) -> Result<Self, PortError> {
         let m = config.models();
-        let pack = Pack::read(&m.packs, &m.pack)?;
-        let settings = Settings {
-            cache: &m.cache,
-            precision: m.precision,
-            runtime: m.runtime.as_deref(),
-            threads: m.threads,
-            roles: ALL_ROLES,
+        let (pack, loaded, infer): (Pack, Vec<Loaded>, Box<dyn Infer>) = match &m.script {
+            Some(script) => {
+                let pack = scripted::pack();
+                let loaded = scripted::loaded(&pack);
+                let engine = ScriptedEngine::new(Script::read(script)?, pack.nets());
+                (pack, loaded, Box::new(engine))
+            }
+            None => {
+                let pack = Pack::read(&m.packs, &m.pack)?;
+                let settings = Settings {
+                    cache: &m.cache,
+                    precision: m.precision,
+                    runtime: m.runtime.as_deref(),
+                    threads: m.threads,
+                    roles: ALL_ROLES,
+                };
+                let ort = OrtEngine::load(&pack, &settings)?;
+                (pack, ort.loaded().to_vec(), Box::new(ort))
+            }
         };
-        let ort = OrtEngine::load(&pack, &settings)?;
-        let loaded = ort.loaded().to_vec();
         let rules = Rules { min_face_px: config.recognition().min_face_px, ..Rules::default() };
         let embedding = embedding_model(&pack, m.precision)?;
-        let pipeline = Pipeline::new(between(Box::new(ort)), &pack.nets(), rules)
+        let pipeline = Pipeline::new(between(infer), &pack.nets(), rules)
             .map_err(|e: VisionError| fatal("use the pack", e, "choose another models.pack"))?;
         Ok(Engine { pipeline, judge: Judge { pack, loaded, embedding } })
     }

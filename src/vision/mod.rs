@@ -10,6 +10,7 @@ pub mod facemesh;
 pub mod family;
 pub mod frame;
 pub mod motion;
+pub mod mouth;
 pub mod nms;
 pub mod orient;
 pub mod pad;

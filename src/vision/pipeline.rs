@@ -12,7 +12,7 @@ use super::family::{BadOutput, Family, NetSpec, Role};
 use super::frame::{Frame, Picture};
 use super::tensor::{NetInput, Place};
 use super::warp::Border;
-use super::{blazeface, embedding, eyes, facemesh, pad, pose, quality, yunet};
+use super::{blazeface, embedding, eyes, facemesh, mouth, pad, pose, quality, yunet};
 use crate::base::time::Tick;
 use crate::domain::observation::{Embedding, FaceSeen, Observation, Pose, Quality, Rect, Signals, Wants};
 use crate::domain::visit::SECOND_FACE;
@@ -289,6 +289,9 @@ impl<I: Infer> Pipeline<I> {
         let mut signals = looked.signals;
         if let (true, Some(s), Some(mesh)) = (wants.eyes, &mut signals, &looked.mesh) {
             s.openness = self.openness(picture, mesh)?;
+        }
+        if let (true, Some(s), Some(mesh)) = (wants.tongue, &mut signals, &looked.mesh) {
+            s.tongue = mouth::fill(picture, mesh);
         }
         let mut scores = Vec::new();
         if wants.pad && quality == Quality::Ok && frontal && looked.points.is_some() {

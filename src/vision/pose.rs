@@ -97,6 +97,7 @@ pub fn signals(mesh: &Mesh, turn: &Matrix3<f64>) -> Signals {
     let rel = |v: f64| (v / unit) as f32;
     Signals {
         openness: None,
+        tongue: None,
         mouth_gap: rel(low.y - up.y),
         mouth_width: rel((right - left).norm()),
         corner_lift: rel((up.y + low.y) / 2.0 - (left.y + right.y) / 2.0),

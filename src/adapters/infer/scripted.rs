@@ -4,7 +4,8 @@
 //! cannot know it takes from the contract: the landmark crop shows the face in its middle, level, two thirds as high as
 //! the crop; the eye on the left of the image is asked for before the one on the right.
 
-use super::manifest::{FilePrecision, Metric, Pack, PadThreshold, Recognition};
+use super::manifest::{FilePrecision, Metric, Model, Pack, PadThreshold, Recognition};
+use super::ort::Loaded;
 use crate::ports::{Infer, NetId, PortError, Recovery};
 use crate::vision::family::{Family, NetSpec, Role};
 use ndarray::{ArrayD, ArrayView4};
@@ -81,7 +82,7 @@ impl Script {
     pub fn read(path: &Path) -> Result<Script, PortError> {
         let fail = |cause: String| {
             let what = format!("read the script {}", path.display());
-            PortError::new(what, cause, "see docs for the form of a script", Recovery::Fatal)
+            PortError::new(what, cause, "docs/architecture.md, *Scripts*, shows the form", Recovery::Fatal)
         };
         let size = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
         if size > MAX_SCRIPT {
@@ -229,6 +230,23 @@ pub fn pack() -> Pack {
         })
         .collect();
     pack
+}
+
+/// The networks of [`pack`] as they are told in records: files that do not exist.
+#[must_use]
+pub fn loaded(pack: &Pack) -> Vec<Loaded> {
+    let row = |m: &Model| {
+        let file = m.files.first()?;
+        Some(Loaded {
+            net: m.net.id,
+            role: m.net.role,
+            name: m.net.name.clone(),
+            file: file.file.clone(),
+            sha256: file.sha256.clone(),
+            precision: file.precision,
+        })
+    };
+    pack.models.iter().filter_map(row).collect()
 }
 
 /// What moves the points of the model, angles in radians.

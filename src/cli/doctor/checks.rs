@@ -3,6 +3,7 @@
 use super::Check;
 use crate::adapters::infer::manifest::Pack;
 use crate::adapters::infer::ort::{ALL_ROLES, Settings, read_checked, runtime_in_use, verify};
+use crate::adapters::infer::scripted::Script;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, StoreError, Trouble};
 use crate::config::sections::Models;
 use crate::ports::{Journal, PeopleStore, PortError};
@@ -115,6 +116,13 @@ pub(super) fn people(dir: &Path) -> Check {
 
 /// `models` and `runtime`: the files in use by digest, then the library and what the networks answer on it.
 pub(super) fn networks(models: &Models) -> [Check; 2] {
+    if let Some(script) = &models.script {
+        let read = match Script::read(script) {
+            Ok(s) => Check::ok("models", format!("{}: {} rows instead of networks", script.display(), s.rows.len())),
+            Err(e) => port_fault("models", e),
+        };
+        return [read, Check::skip("runtime", "a script needs none")];
+    }
     let pack = match Pack::read(&models.packs, &models.pack) {
         Ok(pack) => pack,
         Err(e) => {
@@ -174,6 +182,13 @@ fn runtime(models: &Models, pack: Option<&Pack>) -> Check {
 
 /// Whether the pack can tell a picture of a face from a face.
 pub(super) fn pack(models: &Models) -> Check {
+    if models.script.is_some() {
+        return Check::warn(
+            "pack",
+            "a script says who is there and whether alive",
+            "choose models.pack = \"standard\"",
+        );
+    }
     match Pack::read(&models.packs, &models.pack) {
         Err(e) => port_fault("pack", e),
         Ok(pack) => judge_pack(&pack.name, pack.passive_pad),

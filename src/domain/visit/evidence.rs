@@ -96,7 +96,7 @@ impl Stream {
         true
     }
 
-    /// Frames a second over the last two seconds or so; zero of fewer than two frames.
+    /// Frames a second over the last sixty frames; zero of fewer than two.
     pub fn fps(&self) -> f32 {
         match (self.times.front(), self.times.back()) {
             (Some(first), Some(last)) if last > first => {

@@ -412,9 +412,11 @@ impl Visit {
     /// Another track than before, or the same after too long a gap.
     fn changed(&self, at: Tick, face: &FaceSeen) -> bool {
         let e = &self.evidence;
-        // Cameras below ten frames a second may miss a frame or two: two and a half of their periods.
+        // Whoever brings a slow camera to a visit that opens no door may miss a frame or two: two and a half periods.
         let period = 1.0 / self.stream.fps().clamp(1.0, 60.0);
-        let gap = self.policy.max_gap.max(Duration::from_secs_f32((2.5 * period).min(1.3)));
+        let own = Duration::from_secs_f32((2.5 * period).min(1.3));
+        let door = self.policy.goal == Goal::Identify;
+        let gap = if door { self.policy.max_gap } else { self.policy.max_gap.max(own) };
         self.policy.holds(Gate::Continuity)
             && (e.track.is_some_and(|t| t != face.track) || e.last_face.is_some_and(|l| at.since(l) > gap))
     }
@@ -699,6 +701,12 @@ impl Visit {
     }
 
     fn refuse(&mut self, now: Tick, reason: Reason, out: &mut Vec<Effect>) {
+        // What PAD has seen outweighs how the challenge ended: a photo that does not turn its head is an attack, not
+        // somebody who was slow, and the administrator and the lockout are to know it.
+        let challenged =
+            matches!(reason, Reason::ChallengeFailed | Reason::ChallengeTimeout | Reason::ChallengeMismatch);
+        let spoof = self.policy.holds(Gate::Pad) && self.evidence.pad.verdict() == PadVerdict::Spoof;
+        let reason = if challenged && spoof { Reason::Spoof } else { reason };
         let person = match &self.identity {
             Some(Identity::Known(id)) if self.policy.goal != Goal::Liveness => Some(id.clone()),
             _ => None,

@@ -1,0 +1,120 @@
+//! A whole visit without a network, a face or a clip: a directory of JPEGs, a script that says what is in them, the
+//! visit of a door and the sim line behind it.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the script says happens: he is there from the beginning, nods, then opens his mouth.
+fn script(live: f64, person: u64) -> Value {
+    let face = |more: Value| {
+        let mut face = json!({"box": [100.0, 50.0, 120.0, 140.0], "live": live, "person": person});
+        if let (Some(face), Some(more)) = (face.as_object_mut(), more.as_object()) {
+            face.extend(more.clone());
+        }
+        face
+    };
+    // The picture that enrols somebody is frame 0 of its own.
+    let enrolled = json!({"frames": [0, 0], "face": {"box": [100.0, 50.0, 120.0, 140.0], "person": 7}});
+    json!({"picture": [320.0, 240.0], "rows": [
+        {"frames": [1, 400], "face": face(json!({}))},
+        enrolled,
+        {"frames": [55, 66], "face": face(json!({"pitch": 20.0}))},
+        {"frames": [100, 124], "face": face(json!({"mouth": 0.4}))},
+    ]})
+}
+
+/// A folder with 200 pictures, none like another, and the script.
+fn scene(script: &Value) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let frames = dir.path().join("frames");
+    std::fs::create_dir(&frames).expect("a directory");
+    for i in 0..200_u32 {
+        // Squares, sharp and neither dark nor bright, of which those in the upper half wander.
+        let picture = image::RgbImage::from_fn(320, 240, |x, y| {
+            let wanders = if y < 120 { i * 320 / 200 } else { 0 };
+            let on = ((x + wanders) / 40 + y / 8).is_multiple_of(2);
+            image::Rgb(if on { [170, 160, 150] } else { [90, 80, 70] })
+        });
+        picture.save(frames.join(format!("frame_{i:05}.jpg"))).expect("a picture");
+    }
+    std::fs::write(dir.path().join("script.json"), script.to_string()).expect("written");
+    dir
+}
+
+fn settings(dir: &Path) -> Vec<String> {
+    vec![
+        "models.pack=\"scripted\"".into(),
+        format!("models.script={:?}", dir.join("script.json")),
+        "insecure.scripted_models=true".into(),
+    ]
+}
+
+fn cardea(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cardea"));
+    command.args(args).arg("--json").arg("--state").arg(dir.join("state"));
+    for s in settings(dir) {
+        command.args(["--set", &s]);
+    }
+    command.output().expect("the program starts")
+}
+
+/// The lines as they are written, and what they say.
+fn replay(dir: &Path) -> (Vec<String>, Vec<Value>) {
+    let frames = dir.join("frames").display().to_string();
+    let enrol = format!("ada={}", dir.join("frames/frame_00000.jpg").display());
+    let out = cardea(
+        dir,
+        &["replay", "--clip", &frames, "--enroll", &enrol, "--challenge", "nod,mouth_open", "--onset-ms", "400,400"],
+    );
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    let text: Vec<String> = String::from_utf8_lossy(&out.stdout).lines().map(|l| format!("{l}\n")).collect();
+    let lines = text.iter().map(|l| serde_json::from_str(l).expect("JSON only")).collect();
+    (text, lines)
+}
+
+fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|l| l["type"] == kind).collect()
+}
+
+#[test]
+fn a_scripted_visit_ends_granted_and_its_records_are_the_pinned_text() {
+    let dir = scene(&script(0.99, 7));
+    let (text, lines) = replay(dir.path());
+    let summary = lines.last().expect("a summary");
+    assert_eq!((&summary["verdict"], &summary["person"]), (&json!("granted"), &json!("ada")), "{summary}");
+    let records: String = text
+        .into_iter()
+        .zip(&lines)
+        .filter(|(_, l)| l["type"] != "observation" && l["type"] != "summary")
+        .map(|(text, _)| text)
+        .collect();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scripted_visit.jsonl");
+    let pinned = std::fs::read_to_string(&path).expect("the pinned records");
+    assert_eq!(records, pinned, "integrators read this text: it never changes by accident");
+}
+
+#[test]
+fn a_script_that_says_not_alive_or_somebody_else_ends_in_a_refusal() {
+    for (live, person, reason) in [(0.2, 7, "spoof"), (0.99, 8, "no_match")] {
+        let dir = scene(&script(live, person));
+        let (_, lines) = replay(dir.path());
+        let summary = lines.last().expect("a summary");
+        assert_eq!((&summary["verdict"], &summary["reason"]), (&json!("denied"), &json!(reason)), "{summary}");
+        assert_eq!(of_kind(&lines, "visit.prompted").len(), 2, "asked as everybody is");
+    }
+}
+
+#[test]
+fn a_faulty_script_is_named_with_the_row_and_nothing_is_looked_at() {
+    let mut faulty = script(0.99, 7);
+    faulty["rows"][2]["face"]["pitch"] = json!(95.0);
+    let dir = scene(&faulty);
+    let frames = dir.path().join("frames").display().to_string();
+    let out = cardea(dir.path(), &["replay", "--clip", &frames]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(69), "{said}");
+    assert!(said.contains("script.json") && said.contains("rows[2]"), "{said}");
+}
