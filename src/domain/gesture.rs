@@ -358,6 +358,7 @@ mod tests {
             }),
             pad: Vec::new(),
             embedding: None,
+            relief: None,
         }
     }
 

@@ -16,6 +16,8 @@ pub mod pad;
 pub mod pipeline;
 pub mod pose;
 pub mod quality;
+pub mod relief;
 pub mod tensor;
+pub mod track;
 pub mod warp;
 pub mod yunet;

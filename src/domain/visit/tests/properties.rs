@@ -141,6 +141,7 @@ fn face() -> impl Strategy<Value = FaceSeen> {
             signals,
             pad,
             embedding,
+            relief: None,
         },
     )
 }
