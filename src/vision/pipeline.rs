@@ -90,6 +90,7 @@ pub struct Pipeline<I> {
     tracks: u32,
     epoch: u32,
     follower: Follower,
+    sample: Option<Sample>,
     scratch: Vec<u8>,
 }
 
@@ -130,6 +131,7 @@ impl<I: Infer> Pipeline<I> {
             tracks: 0,
             epoch: 0,
             follower: Follower::default(),
+            sample: None,
             scratch: Vec::new(),
         })
     }
@@ -151,6 +153,12 @@ impl<I: Infer> Pipeline<I> {
     pub fn reset(&mut self) {
         self.track = None;
         self.follower.clear();
+    }
+
+    /// What the newest frame gave a [`Follower`], when its relief was asked about. `eval` looks at a clip once and lets
+    /// each visit follow it from its own prompt on.
+    pub fn take_sample(&mut self) -> Option<Sample> {
+        self.sample.take()
     }
 
     /// Decodes and looks.
@@ -190,6 +198,7 @@ impl<I: Infer> Pipeline<I> {
             (Some(l), _) => l.mesh.as_ref().and_then(|m| Sample::of(picture, m)),
         };
         let relief = self.follower.see(captured, wants.relief, sample.as_ref());
+        self.sample = sample;
         let (faces, second) = self.track.as_ref().map_or((0, 0.0), |t| (t.faces, t.second));
         let face = match looked {
             Some(l) => {

@@ -78,6 +78,30 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Outer eye corners and tip of the nose, in picture pixels.
+    #[must_use]
+    pub fn eyes(&self) -> [Point; 2] {
+        EYES.map(|i| self.points[i])
+    }
+
+    /// See [`Sample::eyes`].
+    #[must_use]
+    pub fn nose(&self) -> Point {
+        self.points[TIP[0]]
+    }
+
+    /// Yaw by the mesh's depth, in degrees; of a frontal face about 0.
+    #[must_use]
+    pub fn yaw_deg(&self) -> f32 {
+        self.yaw
+    }
+
+    /// Logarithm of the ratio of the nose's distances from both sides of the face; 0 is frontal.
+    #[must_use]
+    pub fn lopsided(&self) -> f32 {
+        self.lopsided
+    }
+
     /// What the frame shows; `None` for a face that is too small, or points that are none.
     #[must_use]
     pub fn of(picture: &Picture, mesh: &Mesh) -> Option<Sample> {
