@@ -3,11 +3,12 @@
 use super::{Code, Failure, still};
 use crate::adapters::camera::file::{ClipOptions, ClipReader};
 use crate::base::time::Tick;
-use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality, Wants};
+use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality, ReliefAsk, Wants};
 use crate::ports::{Infer, NextFrame, PortError};
 use crate::vision::decode::{Limits, decode_file};
 use crate::vision::frame::Frame;
 use crate::vision::pipeline::{Pipeline, VisionError};
+use crate::vision::relief::{Follower, Sample};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Duration;
@@ -95,15 +96,42 @@ pub fn clip_failure(e: PortError) -> Failure {
     Failure::new(code, e.what, e.cause, e.hint)
 }
 
+/// A frame with everything computed that it tells by itself, and what its relief is computed from.
+pub struct Look {
+    pub seen: Observation,
+    pub sample: Option<Sample>,
+}
+
+/// Lets visits see recorded frames as a camera would have shown them to each, relief included.
+#[derive(Default)]
+pub struct Screening {
+    follower: Follower,
+    track: Option<u32>,
+}
+
+impl Screening {
+    /// The frame as it looks to a visit that wants this.
+    pub fn show(&mut self, look: &Look, at: Tick, wants: Wants) -> Observation {
+        let mut o = look.seen.masked(wants);
+        o.captured = at;
+        let track = o.face.as_ref().map(|f| f.track);
+        if track.is_some() && track != self.track {
+            self.follower.clear();
+            self.track = track;
+        }
+        let relief = self.follower.see(at, wants.relief, look.sample.as_ref());
+        if let Some(f) = &mut o.face {
+            f.relief = relief;
+        }
+        o
+    }
+}
+
 /// Every frame of a clip with everything computed; frames that cannot be decoded are skipped. `fps` thins the clip.
 ///
 /// # Errors
 /// The clip cannot be read, or the networks fail.
-pub fn observe_all<I: Infer>(
-    pipeline: &mut Pipeline<I>,
-    path: &Path,
-    fps: Option<f32>,
-) -> Result<Vec<Observation>, Failure> {
+pub fn observe_all<I: Infer>(pipeline: &mut Pipeline<I>, path: &Path, fps: Option<f32>) -> Result<Vec<Look>, Failure> {
     pipeline.reset();
     let mut stream = Splice::open(&[path.to_owned()], ClipOptions::default())?;
     let mut all = Vec::new();
@@ -116,8 +144,9 @@ pub fn observe_all<I: Infer>(
             next_due = (if next_due == Tick::ZERO { frame.captured } else { next_due })
                 + Duration::from_secs_f32(1.0 / fps.max(0.1));
         }
-        if let Some(o) = observe(pipeline, &frame, Wants::ALL)? {
-            all.push(o);
+        let wants = Wants { relief: ReliefAsk::Ready, ..Wants::ALL };
+        if let Some(o) = observe(pipeline, &frame, wants)? {
+            all.push(Look { seen: o, sample: pipeline.take_sample() });
         }
     }
     Ok(all)

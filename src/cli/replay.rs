@@ -194,7 +194,7 @@ impl<'a> Replay<'a> {
         while let Some(frame) = stream.read()? {
             newest = frame.captured;
             // Eyes are always computed: they are shown, and they do not change what the pipeline follows.
-            let wants = Wants { eyes: true, ..visit.wants(frame.captured) };
+            let wants = Wants { eyes: true, tongue: true, ..visit.wants(frame.captured) };
             let Some(o) = clip::observe(&mut engine.pipeline, &frame, wants)? else { continue };
             self.frames += 1;
             let effects = visit.handle(o.captured, Input::Seen(&o));

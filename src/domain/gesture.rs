@@ -360,11 +360,8 @@ impl Gestures {
     /// One eye shut, the other open.
     fn wink(&mut self, at: Tick, ratio: [f32; 2]) -> Vec<Seen> {
         let l = &self.limits;
-        let of_image = if self.mirrored {
-            [Action::WinkLeft, Action::WinkRight]
-        } else {
-            [Action::WinkRight, Action::WinkLeft]
-        };
+        let of_image =
+            if self.mirrored { [Action::WinkLeft, Action::WinkRight] } else { [Action::WinkRight, Action::WinkLeft] };
         let mut seen = Vec::new();
         for (i, action) in of_image.into_iter().enumerate() {
             let shut = ratio[i] < l.wink_closed && ratio[1 - i] > l.wink_open;
@@ -417,6 +414,7 @@ mod tests {
             }),
             pad: Vec::new(),
             embedding: None,
+            relief: None,
         }
     }
 

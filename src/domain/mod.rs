@@ -7,5 +7,6 @@ pub mod gallery;
 pub mod gesture;
 pub mod liveness;
 pub mod observation;
+pub mod relief;
 pub mod screen;
 pub mod visit;

@@ -89,6 +89,20 @@ pub struct Signals {
 /// The embedding of one face as the network gave it (normalised where the family says so).
 pub type Embedding = Arc<[f32]>;
 
+/// How far a turning head stands out of the plane, against the most frontal frame before the turn, each the median of
+/// three frames. Positive is towards the right edge of the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Relief {
+    /// Degrees by the mesh's own depth.
+    pub yaw_deg: f32,
+    /// How far the nose moved against the face behind it, in outer-eye distances; a plane has 0.
+    pub parallax: f32,
+    /// How far the nose moved beside the line from brow to mouth, in outer-eye distances.
+    pub bow: f32,
+    /// Points that were followed all the way, `20..=59`.
+    pub points: u8,
+}
+
 /// The face that the visit is about: the biggest one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaceSeen {
@@ -104,6 +118,8 @@ pub struct FaceSeen {
     pub pad: Vec<LiveScore>,
     /// `None` when not asked for or when the quality forbids it.
     pub embedding: Option<Embedding>,
+    /// `None` when not asked for, and while there is nothing to say: no reference yet, or its points were lost.
+    pub relief: Option<Relief>,
 }
 
 /// What one frame says.
@@ -122,6 +138,17 @@ pub struct Observation {
     pub face: Option<FaceSeen>,
 }
 
+/// What is wanted of the relief of a face.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReliefAsk {
+    #[default]
+    No,
+    /// A turn will be asked for: the most frontal frame is kept.
+    Ready,
+    /// A turn is asked for: the face is followed from that frame on.
+    Follow,
+}
+
 /// What the visit wants to know of the next frame beyond faces and pose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
@@ -129,11 +156,12 @@ pub struct Wants {
     pub tongue: bool,
     pub pad: bool,
     pub embedding: bool,
+    pub relief: ReliefAsk,
 }
 
 impl Wants {
-    /// Everything, for evaluation.
-    pub const ALL: Wants = Wants { eyes: true, tongue: true, pad: true, embedding: true };
+    /// Everything that one frame can tell, for evaluation; the relief is told against a frame before.
+    pub const ALL: Wants = Wants { eyes: true, tongue: true, pad: true, embedding: true, relief: ReliefAsk::No };
 }
 
 impl Observation {
@@ -148,6 +176,9 @@ impl Observation {
             }
             if !wants.embedding {
                 face.embedding = None;
+            }
+            if wants.relief != ReliefAsk::Follow {
+                face.relief = None;
             }
             if let Some(s) = &mut face.signals {
                 s.openness = s.openness.filter(|_| wants.eyes);

@@ -3,7 +3,7 @@
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
-use crate::domain::observation::{Observation, Wants};
+use crate::domain::observation::{Observation, ReliefAsk, Wants};
 use crate::ports::Infer;
 use crate::vision::frame::Frame;
 use crate::vision::motion::Motion;
@@ -32,13 +32,19 @@ impl SharedWants {
     const PAD: u8 = 2;
     const EMBEDDING: u8 = 4;
     const AWAKE: u8 = 8;
+    const RELIEF_READY: u8 = 16;
+    const RELIEF_FOLLOW: u8 = 32;
+    const TONGUE: u8 = 64;
 
     /// `awake`: somebody is there, so every frame counts.
     pub fn set(&self, wants: Wants, awake: bool) {
         let bit = |on, b| if on { b } else { 0 };
         let bits = bit(wants.eyes, Self::EYES)
+            | bit(wants.tongue, Self::TONGUE)
             | bit(wants.pad, Self::PAD)
             | bit(wants.embedding, Self::EMBEDDING)
+            | bit(wants.relief == ReliefAsk::Ready, Self::RELIEF_READY)
+            | bit(wants.relief == ReliefAsk::Follow, Self::RELIEF_FOLLOW)
             | bit(awake, Self::AWAKE);
         self.0.store(bits, Ordering::Relaxed);
     }
@@ -48,7 +54,18 @@ impl SharedWants {
     pub fn get(&self) -> (Wants, bool) {
         let bits = self.0.load(Ordering::Relaxed);
         let on = |b| bits & b != 0;
-        let wants = Wants { eyes: on(Self::EYES), pad: on(Self::PAD), embedding: on(Self::EMBEDDING) };
+        let relief = match (on(Self::RELIEF_FOLLOW), on(Self::RELIEF_READY)) {
+            (true, _) => ReliefAsk::Follow,
+            (false, true) => ReliefAsk::Ready,
+            (false, false) => ReliefAsk::No,
+        };
+        let wants = Wants {
+            eyes: on(Self::EYES),
+            tongue: on(Self::TONGUE),
+            pad: on(Self::PAD),
+            embedding: on(Self::EMBEDDING),
+            relief,
+        };
         (wants, on(Self::AWAKE))
     }
 }
@@ -116,8 +133,10 @@ mod tests {
     fn wants_come_back_as_they_were_set() {
         let shared = SharedWants::default();
         assert_eq!(shared.get(), (Wants::default(), false));
-        for bits in 0..16_u8 {
-            let wants = Wants { eyes: bits & 1 != 0, pad: bits & 2 != 0, embedding: bits & 4 != 0 };
+        for bits in 0..96_u8 {
+            let relief = [ReliefAsk::No, ReliefAsk::Ready, ReliefAsk::Follow][usize::from(bits / 16 % 3)];
+            let (eyes, pad, embedding, tongue) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits >= 48);
+            let wants = Wants { eyes, tongue, pad, embedding, relief };
             shared.set(wants, bits & 8 != 0);
             assert_eq!(shared.get(), (wants, bits & 8 != 0));
         }

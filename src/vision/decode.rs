@@ -5,18 +5,13 @@
 
 use super::frame::{Frame, Picture, PixelFormat, jpeg};
 use super::orient::{Orientation, upright};
+use super::yuv;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use std::io::Cursor;
-use yuv::{YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvRange, YuvStandardMatrix};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
-
-/// Camera formats without a matrix of their own (V4L2: `V4L2_YCBCR_ENC_DEFAULT`, `V4L2_QUANTIZATION_DEFAULT` of the
-/// sRGB colour space, what UVC cameras report) are BT.601 with limited range.
-const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
-const RANGE: YuvRange = YuvRange::Limited;
 
 /// What a picture may cost. The `image` crate alone has no limit on a side and takes up to 512 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,27 +138,16 @@ fn raw(frame: &Frame, limits: &Limits) -> Result<Picture, DecodeError> {
         return Err(corrupt(format!("{width}x{height} needs {needed} bytes, it has {}", frame.data.len())));
     }
     let mut rgb = vec![0; pixels as usize * 3];
-    let converted = match frame.format {
-        PixelFormat::Yuyv => {
-            let image = YuvPackedImage { yuy: &frame.data, yuy_stride: width * 2, width, height };
-            yuv::yuyv422_to_rgb(&image, &mut rgb, width * 3, RANGE, MATRIX)
-        }
+    match frame.format {
+        PixelFormat::Yuyv => yuv::yuyv(&frame.data, &mut rgb),
         PixelFormat::Nv12 => {
-            let (y_plane, uv_plane) = frame.data.split_at(pixels as usize);
-            let image = YuvBiPlanarImage { y_plane, y_stride: width, uv_plane, uv_stride: width, width, height };
-            yuv::yuv_nv12_to_rgb(&image, &mut rgb, width * 3, RANGE, MATRIX, YuvConversionMode::default())
+            let (luma, chroma) = frame.data.split_at(pixels as usize);
+            yuv::nv12(luma, chroma, width as usize, &mut rgb);
         }
-        PixelFormat::Grey => {
-            // V4L2's grey has full range by default.
-            rgb.chunks_exact_mut(3).zip(&frame.data).for_each(|(p, &y)| p.fill(y));
-            Ok(())
-        }
-        PixelFormat::Rgb | PixelFormat::Jpeg => {
-            rgb.copy_from_slice(&frame.data);
-            Ok(())
-        }
-    };
-    converted.map_err(|e| corrupt(e.to_string()))?;
+        // V4L2's grey has full range by default.
+        PixelFormat::Grey => rgb.chunks_exact_mut(3).zip(&frame.data).for_each(|(p, &y)| p.fill(y)),
+        PixelFormat::Rgb | PixelFormat::Jpeg => rgb.copy_from_slice(&frame.data),
+    }
     Ok(Picture { width, height, rgb })
 }
 

@@ -70,7 +70,9 @@ mod tests {
         for (i, p) in [(82, [60.0, up]), (312, [100.0, up]), (87, [60.0, low]), (317, [100.0, low])] {
             points[i] = [p[0], p[1], 0.0];
         }
-        for (i, x, y) in [(0, 80.0, up), (37, 70.0, up), (267, 90.0, up), (17, 80.0, low), (84, 70.0, low), (314, 90.0, low)] {
+        for (i, x, y) in
+            [(0, 80.0, up), (37, 70.0, up), (267, 90.0, up), (17, 80.0, low), (84, 70.0, low), (314, 90.0, low)]
+        {
             points[i] = [x, if y == up { y - 8.0 } else { y + 8.0 }, 0.0];
         }
         (picture, Mesh { points, probability: 1.0, roi: Roi { centre: [80.0, 60.0], side: 100.0, angle: 0.0 } })

@@ -10,11 +10,12 @@ use super::embedding::AlignBy;
 use super::facemesh::{Mesh, Roi};
 use super::family::{BadOutput, Family, NetSpec, Role};
 use super::frame::{Frame, Picture};
+use super::relief::{Follower, Sample};
 use super::tensor::{NetInput, Place};
 use super::warp::Border;
 use super::{blazeface, embedding, eyes, facemesh, mouth, pad, pose, quality, yunet};
 use crate::base::time::Tick;
-use crate::domain::observation::{Embedding, FaceSeen, Observation, Pose, Quality, Rect, Signals, Wants};
+use crate::domain::observation::{Embedding, FaceSeen, Observation, Pose, Quality, Rect, ReliefAsk, Signals, Wants};
 use crate::domain::visit::SECOND_FACE;
 use crate::ports::{Infer, PortError};
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub struct Pipeline<I> {
     track: Option<Track>,
     tracks: u32,
     epoch: u32,
+    follower: Follower,
+    sample: Option<Sample>,
     scratch: Vec<u8>,
 }
 
@@ -127,6 +130,8 @@ impl<I: Infer> Pipeline<I> {
             track: None,
             tracks: 0,
             epoch: 0,
+            follower: Follower::default(),
+            sample: None,
             scratch: Vec::new(),
         })
     }
@@ -147,6 +152,13 @@ impl<I: Infer> Pipeline<I> {
     /// Forgets the track, as after another picture.
     pub fn reset(&mut self) {
         self.track = None;
+        self.follower.clear();
+    }
+
+    /// What the newest frame gave a [`Follower`], when its relief was asked about. `eval` looks at a clip once and lets
+    /// each visit follow it from its own prompt on.
+    pub fn take_sample(&mut self) -> Option<Sample> {
+        self.sample.take()
     }
 
     /// Decodes and looks.
@@ -172,13 +184,27 @@ impl<I: Infer> Pipeline<I> {
     ) -> Result<Observation, VisionError> {
         if epoch != self.epoch {
             self.track = None;
+            self.follower.clear();
             self.epoch = epoch;
         }
         self.infer.frame(seq);
+        let tracks = self.tracks;
         let looked = self.find(picture, captured, wants)?;
+        if self.tracks != tracks {
+            self.follower.clear();
+        }
+        let sample = match (&looked, wants.relief) {
+            (_, ReliefAsk::No) | (None, _) => None,
+            (Some(l), _) => l.mesh.as_ref().and_then(|m| Sample::of(picture, m)),
+        };
+        let relief = self.follower.see(captured, wants.relief, sample.as_ref());
+        self.sample = sample;
         let (faces, second) = self.track.as_ref().map_or((0, 0.0), |t| (t.faces, t.second));
         let face = match looked {
-            Some(l) => Some(self.describe(picture, l, faces > 1 && second >= SECOND_FACE, wants)?),
+            Some(l) => {
+                let several = faces > 1 && second >= SECOND_FACE;
+                Some(FaceSeen { relief, ..self.describe(picture, l, several, wants)? })
+            }
             None => None,
         };
         Ok(Observation { frame: seq, captured, epoch, digest: picture.digest(), faces, second, face })
@@ -312,6 +338,7 @@ impl<I: Infer> Pipeline<I> {
             signals,
             pad: scores,
             embedding: vector,
+            relief: None,
         })
     }
 

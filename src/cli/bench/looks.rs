@@ -6,7 +6,7 @@ use crate::base::time::Tick;
 use crate::cli::Failure;
 use crate::cli::still::vision_failure;
 use crate::domain::gallery::{Gallery, MatchRule};
-use crate::domain::observation::{Embedding, Wants};
+use crate::domain::observation::{Embedding, ReliefAsk, Wants};
 use crate::ports::{Infer, NetId};
 use crate::vision::decode::{Limits, decode};
 use crate::vision::family::{NetSpec, Role};
@@ -22,11 +22,14 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Frames in front of an empty room: half a minute.
 const IDLE_FRAMES: u32 = 900;
 /// What a visit asks of a frame on which it may decide.
-pub(super) const DECIDE: Wants = Wants { eyes: false, pad: true, embedding: true };
+pub(super) const DECIDE: Wants =
+    Wants { eyes: false, tongue: false, pad: true, embedding: true, relief: ReliefAsk::No };
 /// What it asks of a frame while it waits for a turn, a nod, a mouth or a smile.
-pub(super) const TURN: Wants = Wants { eyes: false, pad: false, embedding: false };
+pub(super) const TURN: Wants =
+    Wants { eyes: false, tongue: false, pad: false, embedding: false, relief: ReliefAsk::No };
 /// The same for a blink or a wink.
-pub(super) const BLINK: Wants = Wants { eyes: true, pad: false, embedding: false };
+pub(super) const BLINK: Wants =
+    Wants { eyes: true, tongue: false, pad: false, embedding: false, relief: ReliefAsk::No };
 
 /// One frame, decoded, looked at and, where that was asked for, matched.
 #[derive(Clone, Debug, Default)]

@@ -4,6 +4,7 @@
 use super::actions::{Event, Tally, Truth, frame_time};
 use super::labels::Table;
 
+use crate::cli::clip::{Look, Screening};
 use crate::cli::{Code, Exit, Failure, Globals, Outcome, clip};
 use crate::config::Config;
 use crate::domain::challenge::{Onset, Plan, Step};
@@ -59,17 +60,18 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
     for (i, row) in table.rows().enumerate() {
         let (file, label) = (row.file("file")?, row.get("label").to_owned());
         let name = file.display().to_string();
-        let all = clip::observe_all(&mut engine.pipeline, &args.root.join(&file), args.fps)?;
+        let looks = clip::observe_all(&mut engine.pipeline, &args.root.join(&file), args.fps)?;
+        let all: Vec<Observation> = looks.iter().map(|l| l.seen.clone()).collect();
         tally.add(&name, &truth, &all);
         let events = truth.events(&name);
         let fps = truth.videos.get(&name).and_then(|v| v.get("fps")).and_then(Value::as_f64).unwrap_or(30.0);
         let plan = own_order(config, &all, &events, fps, before, i as u64);
         let asked: Vec<&str> = plan.0.iter().map(|s| s.action.name()).collect();
-        let own = visit(&engine, config, &all, ChallengeSource::Planned(plan.clone()), i as u64)?;
+        let own = visit(&engine, config, &looks, ChallengeSource::Planned(plan.clone()), i as u64)?;
         let mut passed = 0;
         let tries = if label == "live" { 0 } else { args.random };
         for n in 0..tries {
-            let random = visit(&engine, config, &all, ChallengeSource::Draw(deck(config)), u64::from(n))?;
+            let random = visit(&engine, config, &looks, ChallengeSource::Draw(deck(config)), u64::from(n))?;
             passed += u32::from(random.is_some_and(|d| d.verdict == Verdict::Granted));
         }
         let verdict = own.as_ref().map_or(Verdict::TryAgain, |d| d.verdict);
@@ -148,7 +150,7 @@ fn own_order(
 fn visit(
     engine: &Engine,
     config: &Config,
-    all: &[Observation],
+    all: &[Look],
     challenge: ChallengeSource,
     number: u64,
 ) -> Result<Option<Decision>, Failure> {
@@ -163,11 +165,12 @@ fn visit(
 }
 
 /// The verdict of one visit on a looped clip; `None` when nobody came near.
-fn play(policy: Policy, all: &[Observation], seed: [u8; 32]) -> Option<Decision> {
-    let (first, last) = (all.first()?, all.last()?);
+pub(super) fn play(policy: Policy, all: &[Look], seed: [u8; 32]) -> Option<Decision> {
+    let (first, last) = (&all.first()?.seen, &all.last()?.seen);
     let frame = last.captured.since(first.captured) / u32::try_from(all.len().max(2) - 1).unwrap_or(1);
     let turn = last.captured.since(first.captured) + frame;
     let mut visit = Visit::new(Arc::new(policy), VisitId(1), seed);
+    let mut screening = Screening::default();
     let frames = last.frame + 1;
     for round in 0_u32.. {
         let offset = turn * round;
@@ -175,10 +178,9 @@ fn play(policy: Policy, all: &[Observation], seed: [u8; 32]) -> Option<Decision>
             return visit.decision().cloned();
         }
         for o in all {
-            let at = o.captured + offset;
-            let mut now = o.masked(visit.wants(at));
-            now.captured = at;
-            now.frame = o.frame + frames * u64::from(round);
+            let at = o.seen.captured + offset;
+            let mut now = screening.show(o, at, visit.wants(at));
+            now.frame = o.seen.frame + frames * u64::from(round);
             let _effects = visit.handle(at, Input::Seen(&now));
             if let Some(d) = visit.decision() {
                 return Some(d.clone());

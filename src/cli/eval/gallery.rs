@@ -152,7 +152,7 @@ fn clip_tries(
         let all = clip::observe_all(&mut engine.pipeline, &root.join(&file), None)?;
         let frames: Vec<Embedding> = all
             .iter()
-            .filter_map(|o| clip::usable(o.face.as_ref()?).cloned())
+            .filter_map(|o| clip::usable(o.seen.face.as_ref()?).cloned())
             .take(config.recognition().agree_of)
             .collect();
         if frames.len() < config.recognition().agree_of {

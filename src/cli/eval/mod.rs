@@ -1,6 +1,7 @@
 //! `cardea eval`: error rates on labelled data, by the product's own pipeline and visit.
 
 mod actions;
+mod attacks;
 mod clips;
 mod faces;
 mod gallery;
@@ -35,6 +36,8 @@ enum What {
     Pad(pad::Args),
     /// Actions on the signal stream, and whole visits on clips.
     Clips(clips::Args),
+    /// Drawn attacks with photographs of enrolled people, gate by gate.
+    Attacks(attacks::Args),
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
@@ -44,6 +47,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         What::Gallery(a) => gallery::run(globals, &config, engine, &a),
         What::Pad(a) => pad::run(globals, &config, engine, &a),
         What::Clips(a) => clips::run(globals, &config, engine, &a),
+        What::Attacks(a) => attacks::run(globals, &config, engine, &a),
     }
 }
 

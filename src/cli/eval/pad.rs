@@ -118,7 +118,7 @@ fn still_of(engine: &mut Engine, path: &Path, rules: &[PadRule]) -> Result<Taken
 fn clip_of(engine: &mut Engine, path: &Path, rules: &[PadRule]) -> Result<Taken, Failure> {
     let mut evidence = PadEvidence::new(rules.to_vec(), 5);
     for o in clip::observe_all(&mut engine.pipeline, path, None)? {
-        if let Some(face) = &o.face {
+        if let Some(face) = &o.seen.face {
             take(&mut evidence, face);
         }
     }

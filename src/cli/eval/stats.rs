@@ -34,6 +34,13 @@ pub fn clopper_pearson(errors: u64, n: u64) -> (f64, f64) {
     (lo, hi)
 }
 
+/// Upper end of the exact one-sided 95 % bound: `passes` or fewer of `n` come with a chance of 5 % at this rate. For 0
+/// of n it is about 3 / n.
+#[must_use]
+pub fn upper(passes: u64, n: u64) -> f64 {
+    if passes >= n { 1.0 } else { solve(|p| 0.05 - at_most(passes, n, p)) }
+}
+
 /// Root of a function that rises in `0..1`.
 fn solve(f: impl Fn(f64) -> f64) -> f64 {
     let (mut lo, mut hi) = (0.0_f64, 1.0_f64);
@@ -118,6 +125,13 @@ mod tests {
         let (lo, hi) = clopper_pearson(5, 100);
         assert!((lo - 0.016_432).abs() < 1e-5 && (hi - 0.112_835).abs() < 1e-5, "{lo} {hi}");
         assert_eq!(clopper_pearson(0, 0), (0.0, 1.0));
+    }
+
+    #[test]
+    fn the_one_sided_bound_of_none_is_about_three_over_n() {
+        assert!((upper(0, 10_000) - (1.0 - 0.05_f64.powf(1e-4))).abs() < 1e-9);
+        assert!(upper(0, 10_000) < 0.000_300 && upper(1, 10_000) > upper(0, 10_000));
+        assert_eq!((upper(0, 0), upper(3, 3)), (1.0, 1.0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::domain::gallery::Identity;
 use crate::domain::gesture::Gestures;
 use crate::domain::liveness::{PadEvidence, PadPhase};
 use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality};
+use crate::domain::relief::TurnProof;
 use std::collections::VecDeque;
 
 /// A frame equal to one of so many before it is a duplicate; a recording that loops is longer.
@@ -30,6 +31,13 @@ pub(super) struct Evidence {
     /// Consecutive embeddings that do not look like the face at the beginning.
     pub strange: u32,
     pub several_since: Option<Tick>,
+    /// Of the turn that is asked for: its relief, and whether the pose was seen to turn.
+    pub turn: TurnProof,
+    pub turned: bool,
+    /// The step that was asked a second time, because its turn could not be judged; one a visit.
+    pub asked_again: Option<usize>,
+    /// The relief of a turn was that of a plane.
+    pub plane: bool,
     /// The last thing that was wrong with a frame.
     pub trouble: Option<Quality>,
 }
@@ -49,6 +57,10 @@ impl Evidence {
             last_embedding: None,
             strange: 0,
             several_since: None,
+            turn: TurnProof::default(),
+            turned: false,
+            asked_again: None,
+            plane: false,
             trouble: None,
         }
     }

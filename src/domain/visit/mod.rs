@@ -24,7 +24,8 @@ use crate::domain::challenge::{Onset, Plan, Step};
 use crate::domain::gallery::Identity;
 use crate::domain::gesture::Seen;
 use crate::domain::liveness::{PadPhase, PadVerdict};
-use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality, Wants};
+use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality, ReliefAsk, Wants};
+use crate::domain::relief::TurnProof;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::schema::event::{Action, Event, Goal, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
@@ -193,24 +194,44 @@ impl Visit {
         let e = &self.evidence;
         match &self.state {
             State::Waiting { .. } | State::Done(_) => Wants::default(),
-            State::Assess { .. } => Wants { eyes: self.may_blink(), pad: true, embedding: true },
+            State::Assess { .. } => {
+                Wants { eyes: self.may_ask(needs_eyes), pad: true, embedding: true, ..Wants::default() }
+            }
             State::Between { step, .. } | State::Asked { step, .. } => Wants {
-                eyes: self.plan.0.get(*step).is_some_and(|s| s.action == Action::Blink),
+                eyes: self.plan.0.get(*step).is_some_and(|s| needs_eyes(s.action)),
+                tongue: self.plan.0.get(*step).is_some_and(|s| s.action == Action::Tongue),
                 pad: due(e.last_pad, PAD_EVERY),
                 embedding: due(e.last_embedding, EMBEDDING_EVERY),
+                relief: match (&self.state, self.plan.0.get(*step).and_then(|s| self.side(s.action))) {
+                    (_, None) => ReliefAsk::No,
+                    (State::Asked { .. }, Some(_)) => ReliefAsk::Follow,
+                    _ => ReliefAsk::Ready,
+                },
             },
             State::Rematch { .. } => {
-                Wants { eyes: false, pad: !self.pad_seen() || due(e.last_pad, PAD_EVERY), embedding: true }
+                let pad = !self.pad_seen() || due(e.last_pad, PAD_EVERY);
+                Wants { pad, embedding: true, ..Wants::default() }
             }
         }
     }
 
-    fn may_blink(&self) -> bool {
-        let blink = |s: &[Action]| s.contains(&Action::Blink);
+    /// Towards which edge of the image an action turns the head: 1 for the right one, -1 for the left one, `None` for
+    /// what is no turn.
+    fn side(&self, action: Action) -> Option<f32> {
+        let mirror = if self.policy.mirrored { -1.0 } else { 1.0 };
+        match action {
+            Action::TurnLeft => Some(mirror),
+            Action::TurnRight => Some(-mirror),
+            _ => None,
+        }
+    }
+
+    /// Whether an action of that kind can come to be asked for.
+    fn may_ask(&self, of_kind: impl Fn(Action) -> bool) -> bool {
         match &self.policy.challenge {
-            ChallengeSource::Draw(d) => blink(&d.actions),
-            ChallengeSource::Fixed { order, .. } => order.iter().any(|(a, _)| *a == Action::Blink),
-            ChallengeSource::Planned(p) => p.0.iter().any(|s| s.action == Action::Blink),
+            ChallengeSource::Draw(d) => d.actions.iter().any(|a| of_kind(*a)),
+            ChallengeSource::Fixed { order, .. } => order.iter().any(|(a, _)| of_kind(*a)),
+            ChallengeSource::Planned(p) => p.0.iter().any(|s| of_kind(s.action)),
             ChallengeSource::None => false,
         }
     }
@@ -235,7 +256,9 @@ impl Visit {
         Gate::ALL
             .into_iter()
             .map(|gate| {
-                let failed = reason.is_some_and(|r| gate_of(r) == Some(gate));
+                let plane = self.evidence.plane && matches!(gate, Gate::Relief | Gate::Pad);
+                let failed =
+                    if plane { gate == Gate::Relief } else { reason.is_some_and(|r| gate_of(r) == Some(gate)) };
                 let state = match gate {
                     _ if failed => GateState::Fail,
                     _ if granted => GateState::Pass,
@@ -255,7 +278,7 @@ impl Visit {
                         Some(Identity::Known(_)) => GateState::Pass,
                         Some(_) => GateState::Fail,
                     },
-                    Gate::Challenge => past(matches!(self.state, State::Rematch { .. })),
+                    Gate::Challenge | Gate::Relief => past(matches!(self.state, State::Rematch { .. })),
                     Gate::Rematch => GateState::Wait,
                 };
                 (gate, state)
@@ -424,7 +447,7 @@ impl Visit {
     /// Whether a prompt has been shown: from then on a change of the face is a refusal.
     fn prompted(&self) -> bool {
         match self.state {
-            State::Between { step, .. } => step > 0,
+            State::Between { step, .. } => step > 0 || self.evidence.asked_again.is_some(),
             State::Asked { .. } | State::Rematch { .. } => true,
             _ => false,
         }
@@ -554,9 +577,9 @@ impl Visit {
         let Some(step) = self.plan.0.get(index).copied() else { return self.finish(now, out) };
         // What was asked last may show again until the face is back at rest; anything else was not asked for.
         let before = index.checked_sub(1).and_then(|i| self.plan.0.get(i)).map(|s| s.action);
-        if actions.iter().any(|s| is_deliberate(s.action) && Some(s.action) != before)
-            && self.policy.holds(Gate::Timing)
-        {
+        let again = self.evidence.asked_again.filter(|i| *i == index).map(|_| step.action);
+        let known = |action| before == Some(action) || again == Some(action);
+        if actions.iter().any(|s| is_deliberate(s.action) && !known(s.action)) && self.policy.holds(Gate::Timing) {
             return self.refuse(now, Reason::ChallengeFailed, out);
         }
         let due = match step.onset {
@@ -575,6 +598,8 @@ impl Visit {
         let prompted = now.max(at);
         let limit = self.challenge_began.unwrap_or(at) + self.policy.challenge_limit;
         let until = (prompted + step.window).min(limit);
+        self.evidence.turn = TurnProof::default();
+        self.evidence.turned = false;
         self.state = State::Asked { step: index, prompted, until, left: step.times };
         out.push(Effect::Record(Event::VisitPrompted { visit: self.id, action: step.action, step: number, of: total }));
         self.show(
@@ -593,6 +618,12 @@ impl Visit {
         if self.watch(now, at, face, out) {
             return;
         }
+        let State::Asked { step: asked, .. } = self.state else { return };
+        let step = self.plan.0.get(asked).copied();
+        let side = step.and_then(|s| self.side(s.action)).filter(|_| self.policy.holds(Gate::Relief));
+        if let Some(side) = side {
+            self.evidence.turn.take(&self.policy.relief, side, self.stream.fps(), face.relief.as_ref());
+        }
         for seen in actions {
             let State::Asked { step: index, prompted, until, left } = self.state.clone() else { return };
             let Some(step) = self.plan.0.get(index).copied() else { return };
@@ -603,12 +634,38 @@ impl Visit {
                 }
                 continue;
             }
-            if left > 1 {
+            if side.is_some() {
+                // The angle alone proves nothing; the relief may follow some frames later.
+                self.evidence.turned = true;
+            } else if left > 1 {
                 self.state = State::Asked { step: index, prompted, until, left: left - 1 };
             } else {
                 self.passed(now, at, index, &step, out);
             }
         }
+        if let (Some(step), true, true) = (step, self.evidence.turned, self.evidence.turn.shown()) {
+            self.passed(now, at, asked, &step, out);
+        }
+    }
+
+    /// The window of step `index` is over and the action was not accepted.
+    fn missed(&mut self, now: Tick, index: usize, out: &mut Vec<Effect>) {
+        if self.evidence.turned && self.evidence.turn.flat() {
+            self.evidence.plane = true;
+            return self.refuse(now, Reason::Spoof, out);
+        }
+        // Turned, but the face was lost on the way: that is asked once more, and accuses nobody.
+        if !self.evidence.turned || self.evidence.asked_again.is_some() {
+            return self.refuse(now, Reason::ChallengeTimeout, out);
+        }
+        self.evidence.asked_again = Some(index);
+        let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
+        let done = u8::try_from(index).unwrap_or(u8::MAX);
+        self.show(
+            Screen { phase: Phase::Challenge, action: None, progress: (done, total), verdict: None, advice: None },
+            out,
+        );
+        self.state = State::Between { step: index, gate: now };
     }
 
     /// Step `index` was done in time.
@@ -782,9 +839,9 @@ impl Visit {
                     self.refuse(now, Reason::ChallengeTimeout, out);
                 }
             }
-            State::Asked { until, .. } => {
+            State::Asked { until, step, .. } => {
                 if now >= until && self.policy.holds(Gate::Challenge) {
-                    self.refuse(now, Reason::ChallengeTimeout, out);
+                    self.missed(now, step, out);
                 }
             }
             State::Rematch { until } => {
@@ -807,6 +864,11 @@ impl Visit {
 /// Nobody does these by accident; blink, smile and centre happen unasked and are ignored.
 const fn is_deliberate(action: Action) -> bool {
     matches!(action, Action::TurnLeft | Action::TurnRight | Action::Nod | Action::MouthOpen)
+}
+
+/// Seen by the contour of the eyes.
+const fn needs_eyes(action: Action) -> bool {
+    matches!(action, Action::Blink | Action::WinkLeft | Action::WinkRight)
 }
 
 /// The gate that a reason belongs to.

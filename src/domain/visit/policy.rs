@@ -4,6 +4,7 @@ use crate::domain::challenge::{Deck, Plan};
 use crate::domain::gallery::{Gallery, MatchRule};
 use crate::domain::gesture::Limits;
 use crate::domain::liveness::PadRule;
+use crate::domain::relief::ReliefRule;
 use crate::schema::event::{Action, Goal};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub enum Gate {
     Match,
     /// The actions, each in its window.
     Challenge,
+    /// A turn is that of a solid head.
+    Relief,
     /// No action before its prompt could be seen, and none unasked.
     Timing,
     /// One track and one face from the match to the end.
@@ -44,6 +47,7 @@ impl Gate {
             Gate::Pad => "pad",
             Gate::Match => "match",
             Gate::Challenge => "challenge",
+            Gate::Relief => "relief",
             Gate::Timing => "timing",
             Gate::Continuity => "continuity",
             Gate::Rematch => "rematch",
@@ -51,7 +55,7 @@ impl Gate {
     }
 
     /// All gates, in the order of the decisions.
-    pub const ALL: [Gate; 11] = [
+    pub const ALL: [Gate; 12] = [
         Gate::Intent,
         Gate::Fresh,
         Gate::Source,
@@ -60,6 +64,7 @@ impl Gate {
         Gate::Pad,
         Gate::Match,
         Gate::Challenge,
+        Gate::Relief,
         Gate::Timing,
         Gate::Continuity,
         Gate::Rematch,
@@ -91,6 +96,7 @@ pub struct Policy {
     /// One a PAD network; empty when the pack has none.
     pub pad: Vec<PadRule>,
     pub pad_frames: usize,
+    pub relief: ReliefRule,
     pub challenge: ChallengeSource,
     pub reaction_min: Duration,
     /// Upper end of the whole challenge.
@@ -127,6 +133,7 @@ impl Policy {
             agree_of: 5,
             pad: Vec::new(),
             pad_frames: 5,
+            relief: ReliefRule::default(),
             challenge,
             reaction_min: ms(150),
             challenge_limit: ms(12_000),

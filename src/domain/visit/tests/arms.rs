@@ -353,3 +353,55 @@ fn the_gates_tell_how_far_a_visit_has_come() {
     }
     assert_eq!(state(&[Answer(ADA, React { rematch: Some(EVE), ..PROMPTLY })], Gate::Rematch), "fail");
 }
+
+#[test]
+fn who_was_lost_while_turning_turns_again_and_is_granted() {
+    let lost = Look { solid: None, ..ADA };
+    let mut sim = Sim::new(door(), [3; 32]);
+    let left = React { during: Some(lost), ..PROMPTLY };
+    // Until the prompt comes a second time the face cannot be followed.
+    while sim.text().matches("asked turn_left").count() < 2 {
+        let look = sim.acted(&ADA, &left);
+        sim.look(&look);
+    }
+    sim.act(&Answer(ADA, PROMPTLY));
+    properties::audit(&sim);
+    assert_eq!(sim.text(), "started, asked turn_left, asked turn_left, asked nod, granted ada");
+}
+
+#[test]
+fn the_face_of_a_step_that_is_asked_again_must_stay_the_same() {
+    let lost = React { during: Some(Look { solid: None, ..ADA }), ..PROMPTLY };
+    let mut sim = Sim::new(door(), [3; 32]);
+    while !matches!(sim.visit.state, State::Between { step: 0, .. }) || sim.prompt.is_none() {
+        let look = sim.acted(&ADA, &lost);
+        sim.look(&look);
+    }
+    sim.act(&Hold(200, Look { track: 2, ..ADA }));
+    assert_eq!(sim.text(), "started, asked turn_left, denied face_changed");
+}
+
+#[test]
+fn a_plane_fails_at_its_own_gate() {
+    let photo = React { during: Some(Look { solid: Some(0.0), ..ADA }), ..PROMPTLY };
+    let sim = play(door(), &[Answer(ADA, photo)]);
+    let failed: Vec<Gate> =
+        sim.visit.gates().into_iter().filter(|(_, s)| *s == GateState::Fail).map(|(g, _)| g).collect();
+    assert_eq!(failed, [Gate::Relief]);
+}
+
+#[test]
+fn the_relief_is_wanted_before_and_while_a_turn_is_asked_and_not_else() {
+    let mut sim = Sim::new(door(), [3; 32]);
+    let mut wanted = Vec::new();
+    while sim.visit.decision().is_none() {
+        let now = (sim.visit.wants(Tick::from_millis(sim.t)).relief, matches!(sim.visit.state, State::Asked { .. }));
+        if wanted.last() != Some(&now) {
+            wanted.push(now);
+        }
+        let look = sim.acted(&ADA, &PROMPTLY);
+        sim.look(&look);
+    }
+    use ReliefAsk::{Follow, No, Ready};
+    assert_eq!(wanted, [(No, false), (Ready, false), (Follow, true), (No, false), (No, true), (No, false)]);
+}

@@ -41,6 +41,27 @@ fn attacks() -> Vec<Attack> {
             refused: "started, asked turn_left, asked nod, denied spoof",
             without: PASSED,
         },
+        // A bent photograph that reaches the angle of a turn.
+        Attack {
+            gate: Gate::Relief,
+            script: answer(React { during: Some(Look { solid: Some(0.0), ..ADA }), ..PROMPTLY }),
+            refused: "started, asked turn_left, denied spoof",
+            without: PASSED,
+        },
+        // One whose relief points the other way: no plane, so it accuses nobody, and no turn either.
+        Attack {
+            gate: Gate::Relief,
+            script: answer(React { during: Some(Look { solid: Some(-1.0), ..ADA }), ..PROMPTLY }),
+            refused: "started, asked turn_left, asked turn_left, denied challenge_timeout",
+            without: PASSED,
+        },
+        // A face that cannot be followed while it turns is asked once more.
+        Attack {
+            gate: Gate::Relief,
+            script: answer(React { during: Some(Look { solid: None, ..ADA }), ..PROMPTLY }),
+            refused: "started, asked turn_left, asked turn_left, denied challenge_timeout",
+            without: PASSED,
+        },
         // The action comes before anybody could have read its prompt.
         Attack {
             gate: Gate::Timing,

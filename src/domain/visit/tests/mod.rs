@@ -13,7 +13,7 @@ use crate::base::units::LiveScore;
 use crate::domain::challenge::Deck;
 use crate::domain::gallery::{Gallery, MatchRule, Metric};
 use crate::domain::liveness::PadRule;
-use crate::domain::observation::{Embedding, Pose, Rect, Signals};
+use crate::domain::observation::{Embedding, Pose, Rect, Relief, Signals};
 use std::collections::BTreeMap;
 
 const RULE: PadRule = PadRule { threshold: 0.5, floor: 0.01 };
@@ -37,6 +37,8 @@ struct Look {
     /// Size of a second face against this one.
     second: f32,
     width: f32,
+    /// Relief of a turned head: 1 of a head, 0 of a photograph; `None` when it cannot be followed.
+    solid: Option<f32>,
 }
 
 const ADA: Look = Look {
@@ -52,6 +54,7 @@ const ADA: Look = Look {
     quality: Quality::Ok,
     second: 0.0,
     width: 200.0,
+    solid: Some(1.0),
 };
 const EVE: Look = Look { who: "eve", ..ADA };
 const BOB: Look = Look { who: "bob", ..ADA };
@@ -243,11 +246,16 @@ impl Sim {
                 mouth_width: if look.smile { 1.2 } else { 1.0 },
                 corner_lift: if look.smile { 0.05 } else { 0.0 },
                 brow: 0.3,
+                tongue: None,
                 bridge: [50.0, 50.0],
                 eye_px: 60.0,
             }),
             pad: vec![LiveScore::new(look.pad).expect("a probability"); self.policy.pad.len()],
             embedding: Some(embedding(look.who)),
+            relief: look.solid.map(|s| {
+                let depth = look.yaw.to_radians().sin() * s;
+                Relief { yaw_deg: look.yaw, parallax: 0.4 * depth, bow: 0.4 * depth, points: 55 }
+            }),
         };
         let o = Observation {
             frame: self.frame,

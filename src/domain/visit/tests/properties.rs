@@ -68,7 +68,11 @@ fn steps(sim: &Sim) {
         })
         .collect();
     let planned: Vec<Action> = sim.visit.plan.0.iter().map(|s| s.action).collect();
-    assert_eq!(asked.iter().map(|(_, a)| *a).collect::<Vec<_>>(), planned);
+    // One step of a visit may be asked twice in a row, when its turn could not be judged.
+    let mut once: Vec<Action> = asked.iter().map(|(_, a)| *a).collect();
+    once.dedup();
+    assert_eq!(once, planned);
+    assert!(asked.len() <= planned.len() + 1, "asked {} times", asked.len());
     let end = sim.log.last().map(|(t, _)| *t).unwrap_or_default();
     let gates: Vec<Tick> = asked.iter().map(|(t, _)| *t).chain([end]).collect();
     for pair in gates.windows(2) {
@@ -118,6 +122,7 @@ fn signals() -> impl Strategy<Value = Option<Signals>> {
         mouth_width: n[3],
         corner_lift: n[4],
         brow: n[5],
+        tongue: None,
         bridge: [n[6], n[7]],
         eye_px: n[0],
     }))
@@ -141,6 +146,7 @@ fn face() -> impl Strategy<Value = FaceSeen> {
             signals,
             pad,
             embedding,
+            relief: None,
         },
     )
 }
