@@ -5,6 +5,7 @@
 
 mod bench;
 mod clip;
+mod collect;
 mod config;
 mod demo;
 mod doctor;
@@ -15,6 +16,7 @@ mod guard;
 mod identify;
 mod models;
 mod people;
+mod private;
 mod replay;
 mod run;
 mod state;
