@@ -30,6 +30,7 @@ KIND_OF_FILE = {
     "daemon": PROCESSES,
     "clips": CLIPS,
     "faces": CLIPS,
+    "pad": CLIPS,
 }
 
 RUNNING = re.compile(r"^\s+Running (?:unittests )?(\S+) \(")
