@@ -62,6 +62,8 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("rumqttc", &["adapters"]),
     ("ureq", &["adapters"]),
     ("chacha20poly1305", &["adapters"]),
+    ("linfa", &["adapters"]),
+    ("linfa_ftrl", &["adapters"]),
     ("tokio", &["adapters", "runtime"]),
 ];
 

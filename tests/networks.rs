@@ -9,7 +9,7 @@ use cardea::adapters::infer::manifest::Pack;
 use cardea::adapters::infer::ort::{ALL_ROLES, FileState, OrtEngine, Settings, hex, verify};
 use cardea::config::sections::Precision;
 use cardea::ports::{Infer, NetId};
-use cardea::vision::family::Role;
+use cardea::vision::family::{Features, Role};
 use ndarray::Array4;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -119,6 +119,43 @@ fn a_role_that_was_not_asked_for_is_not_loaded() {
     let mut engine = OrtEngine::load(&copy.pack, &set).unwrap();
     assert_eq!(engine.loaded().len(), 2);
     assert!(engine.run(NetId(3), Array4::zeros((1, 3, 150, 150)).view()).is_err());
+}
+
+#[test]
+fn features_are_one_more_output_of_the_very_same_file_and_change_nothing_else() {
+    for precision in [Precision::Fp32, Precision::Int8] {
+        let models = models();
+        let (cache, runtime) = (models.join("cache"), models.join("cache/libonnxruntime.so"));
+        let set = Settings { precision, ..settings(&cache, &runtime) };
+        let mut pack = Pack::read(&models.join("packs"), "standard").unwrap();
+        let input = Array4::from_shape_fn((1, 3, 80, 80), |(_, c, y, x)| ((c * 31 + y * 7 + x * 3) % 256) as f32);
+        let pad: Vec<NetId> = pack.models.iter().filter(|m| m.net.role == Role::Pad).map(|m| m.net.id).collect();
+        let mut plain = OrtEngine::load(&pack, &set).unwrap();
+        let before: Vec<_> = pad.iter().map(|id| plain.run(*id, input.view()).unwrap()).collect();
+        pack.models.iter_mut().for_each(|m| m.net.expose_features());
+        let mut engine = OrtEngine::load(&pack, &set).unwrap();
+        for (id, before) in pad.iter().zip(before) {
+            let after = engine.run(*id, input.view()).unwrap();
+            assert_eq!((before.len(), after.len()), (1, 2), "{precision:?}");
+            assert_eq!(after[1].shape(), [1, 128]);
+            assert!(after[1].iter().any(|v| *v != after[1][[0, 0]]), "the features do not vary");
+            let off = before[0].iter().zip(&after[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-4, "{precision:?}: the logits differ by {off}");
+        }
+    }
+}
+
+#[test]
+fn features_that_the_graph_does_not_have_or_of_another_length_are_refused() {
+    for (name, len) in [("no_such_tensor", 128), ("linear", 64), ("flatten", 128)] {
+        let mut copy = Copy::of("standard");
+        let index = copy.index("minifasnet_v2");
+        let net = &mut copy.pack.models[index].net;
+        net.features = Some(Features { name: name.into(), len });
+        net.expose_features();
+        let e = copy.load().err().unwrap_or_else(|| panic!("{name} of {len} was taken"));
+        assert!(e.contains("minifasnet_v2"), "{e}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ KIND_OF_FILE = {
     "clips": CLIPS,
     "faces": CLIPS,
     "liars": CLIPS,
+    "pad": CLIPS,
 }
 
 RUNNING = re.compile(r"^\s+Running (?:unittests )?(\S+) \(")

@@ -2,6 +2,7 @@
 
 pub mod camera;
 pub mod infer;
+pub mod learn;
 pub mod mqtt;
 pub mod prompt;
 pub mod relay;

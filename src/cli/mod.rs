@@ -5,6 +5,7 @@
 
 mod bench;
 mod clip;
+mod collect;
 mod config;
 mod demo;
 mod doctor;
@@ -14,7 +15,9 @@ mod events;
 mod guard;
 mod identify;
 mod models;
+mod pad;
 mod people;
+mod private;
 mod replay;
 mod run;
 mod state;
@@ -177,6 +180,8 @@ enum Command {
     Events(events::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
+    /// Sets thresholds against attacks, and trains a head, with captures of this site.
+    Pad(pad::Args),
     /// Checks, shows, describes the configuration.
     Config(config::Args),
     /// One line per thing that can be wrong.
@@ -208,6 +213,7 @@ pub fn main() -> ExitCode {
         Command::Identify(a) => identify::run(&g, a),
         Command::Events(a) => events::run(&g, a),
         Command::Models(a) => models::run(&g, a),
+        Command::Pad(a) => pad::run(&g, a),
         Command::Config(a) => config::run(&g, a),
         Command::Doctor(a) => doctor::run(&g, a),
         Command::Bench(a) => bench::run(&g, a),

@@ -35,6 +35,8 @@ enum Command {
     },
     /// Adds people from an export, or from a folder of pictures per person.
     Import(ImportArgs),
+    /// Stores labelled pictures from the camera, for `eval pad`, `pad calibrate` and `pad train`.
+    Collect(super::collect::Args),
 }
 
 #[derive(clap::Args, Debug)]
@@ -86,6 +88,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
             import(globals, &file, &pass, replace)
         }
         Command::Import(args) => import_folder(globals, &args.folder, args.replace),
+        Command::Collect(args) => super::collect::run(globals, &args),
     }
 }
 

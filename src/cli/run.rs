@@ -10,6 +10,7 @@ pub struct Args {}
 
 pub fn run(globals: &Globals, _args: Args) -> Outcome {
     let config = super::load_config(globals)?;
+    super::pad::check_site(&config)?;
     logging::start(&config.log().level);
     let stop = Stop::default();
     stop_on_signals(&stop)?;

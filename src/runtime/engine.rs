@@ -4,6 +4,7 @@
 use crate::adapters::infer::manifest::{self, FilePrecision, Pack};
 use crate::adapters::infer::ort::{ALL_ROLES, Loaded, OrtEngine, Settings};
 use crate::adapters::infer::scripted::{self, Script, ScriptedEngine};
+use crate::adapters::infer::site::Site;
 use crate::config::Config;
 use crate::config::sections::{ChallengeMode, Precision};
 use crate::domain::challenge::Deck;
@@ -15,6 +16,7 @@ use crate::ports::{Infer, Person, PortError, Recovery};
 use crate::schema::event::Goal;
 use crate::schema::ids::PersonId;
 use crate::vision::family::Role;
+use crate::vision::pad::Head;
 use crate::vision::pipeline::{Pipeline, VisionError};
 use crate::vision::quality::Rules;
 use std::collections::BTreeMap;
@@ -35,6 +37,18 @@ pub struct Judge {
     pack: Pack,
     loaded: Vec<Loaded>,
     embedding: EmbeddingModel,
+    site: Site,
+}
+
+/// What of the site's own thresholds and head an engine is opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseSite {
+    /// All of it, as at the door.
+    Yes,
+    /// The pack alone, against which a site measures.
+    No,
+    /// As `Yes`, with the networks' features even where no head reads them: they are trained on.
+    WithFeatures,
 }
 
 impl std::ops::Deref for Engine {
@@ -61,6 +75,14 @@ impl Engine {
         Self::open_with(config, |infer| infer)
     }
 
+    /// [`Engine::open`] with another part of what the site has set for itself.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_for(config: &Config, site: UseSite) -> Result<Self, PortError> {
+        Self::open_as(config, site, |infer| infer)
+    }
+
     /// [`Engine::open`] with something between the pipeline and the networks, as `bench` has a clock there.
     ///
     /// # Errors
@@ -69,32 +91,46 @@ impl Engine {
         config: &Config,
         between: impl FnOnce(Box<dyn Infer>) -> Box<dyn Infer>,
     ) -> Result<Self, PortError> {
+        Self::open_as(config, UseSite::Yes, between)
+    }
+
+    fn open_as(
+        config: &Config,
+        using: UseSite,
+        between: impl FnOnce(Box<dyn Infer>) -> Box<dyn Infer>,
+    ) -> Result<Self, PortError> {
         let m = config.models();
-        let (pack, loaded, infer): (Pack, Vec<Loaded>, Box<dyn Infer>) = match &m.script {
+        let settings = Settings {
+            cache: &m.cache,
+            precision: m.precision,
+            runtime: m.runtime.as_deref(),
+            threads: m.threads,
+            roles: ALL_ROLES,
+        };
+        let (pack, site, loaded, infer): (Pack, Site, Vec<Loaded>, Box<dyn Infer>) = match &m.script {
             Some(script) => {
                 let pack = scripted::pack();
-                let loaded = scripted::loaded(&pack);
                 let engine = ScriptedEngine::new(Script::read(script)?, pack.nets());
-                (pack, loaded, Box::new(engine))
+                let loaded = scripted::loaded(&pack);
+                (pack, Site::default(), loaded, Box::new(engine))
             }
             None => {
-                let pack = Pack::read(&m.packs, &m.pack)?;
-                let settings = Settings {
-                    cache: &m.cache,
-                    precision: m.precision,
-                    runtime: m.runtime.as_deref(),
-                    threads: m.threads,
-                    roles: ALL_ROLES,
-                };
+                let (pack, site) = site_pack(config, using)?;
                 let ort = OrtEngine::load(&pack, &settings)?;
-                (pack, ort.loaded().to_vec(), Box::new(ort))
+                (pack, site, ort.loaded().to_vec(), Box::new(ort))
             }
         };
         let rules = Rules { min_face_px: config.recognition().min_face_px, ..Rules::default() };
         let embedding = embedding_model(&pack, m.precision)?;
-        let pipeline = Pipeline::new(between(infer), &pack.nets(), rules)
+        let mut pipeline = Pipeline::new(between(infer), &pack.nets(), rules)
             .map_err(|e: VisionError| fatal("use the pack", e, "choose another models.pack"))?;
-        Ok(Engine { pipeline, judge: Judge { pack, loaded, embedding } })
+        if let Some(h) = &site.head {
+            let head = Head::new(h.weights.clone(), h.bias).ok_or_else(|| {
+                fatal("use the head of this site", "a weight is no number", "run `cardea pad train` again")
+            })?;
+            pipeline = pipeline.with_head(head);
+        }
+        Ok(Engine { pipeline, judge: Judge { pack, loaded, embedding, site } })
     }
 
     /// The networks for the thread that runs them, the rest for the one that decides.
@@ -109,6 +145,12 @@ impl Judge {
     #[must_use]
     pub fn pack(&self) -> &Pack {
         &self.pack
+    }
+
+    /// What the site has set for itself and what of it was left out.
+    #[must_use]
+    pub fn site(&self) -> &Site {
+        &self.site
     }
 
     /// The files that are in use.
@@ -229,7 +271,8 @@ impl Judge {
         Ok(policy)
     }
 
-    /// The rule of each PAD network that is loaded, in the pipeline's order.
+    /// The rule of each PAD network that is loaded, in the pipeline's order, and behind them that of the site's head. A
+    /// site's thresholds count where they are the tighter ones.
     ///
     /// # Errors
     /// A network has no measured threshold in the precision in use.
@@ -242,12 +285,47 @@ impl Judge {
                 let cause = format!("the pack {} has none measured for {name}", self.pack.name);
                 fatal("take the PAD thresholds", cause, "choose another models.pack or models.precision")
             })?;
-            #[expect(clippy::cast_possible_truncation, reason = "thresholds have few digits")]
-            let (threshold, floor) = (rule.threshold as f32, rule.floor as f32);
-            Ok(PadRule { threshold: (threshold + tighten).min(0.99), floor })
+            let own = self.site.calibrated.iter().find(|c| c.name == *name);
+            let at_least = |pack: f64, own: Option<f64>| own.map_or(pack, |o| o.max(pack));
+            let threshold = at_least(rule.threshold, own.map(|c| c.threshold));
+            Ok(pad_rule(threshold, at_least(rule.floor, own.map(|c| c.floor)), tighten))
         })
+        .chain(self.site.head.as_ref().map(|h| Ok(pad_rule(h.threshold, h.floor, tighten))))
         .collect()
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "thresholds have few digits")]
+fn pad_rule(threshold: f64, floor: f64, tighten: f32) -> PadRule {
+    PadRule { threshold: (threshold as f32 + tighten).min(0.99), floor: floor as f32 }
+}
+
+/// What the site has set for itself, as [`Engine::open`] takes it; looked at before any network is loaded.
+///
+/// # Errors
+/// A file that is damaged or looser than the pack.
+pub fn site(config: &Config) -> Result<Site, PortError> {
+    let m = config.models();
+    // A pack that cannot be read is told when it is loaded.
+    let Ok(pack) = Pack::read(&m.packs, &m.pack) else { return Ok(Site::default()) };
+    Site::read(&config.store().dir, &pack, m.precision)
+}
+
+/// The configured pack with what the site has learnt about it.
+fn site_pack(config: &Config, using: UseSite) -> Result<(Pack, Site), PortError> {
+    let m = config.models();
+    let mut pack = Pack::read(&m.packs, &m.pack)?;
+    let site = match using {
+        UseSite::No => Site::default(),
+        UseSite::Yes | UseSite::WithFeatures => Site::read(&config.store().dir, &pack, m.precision)?,
+    };
+    for why in &site.ignored {
+        tracing::error!("{why}");
+    }
+    if site.head.is_some() || using == UseSite::WithFeatures {
+        pack.models.iter_mut().for_each(|m| m.net.expose_features());
+    }
+    Ok((pack, site))
 }
 
 /// Whether the configured challenge is drawn, and from what.

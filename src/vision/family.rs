@@ -149,6 +149,15 @@ impl InputSpec {
     }
 }
 
+/// The tensor before the last layer of a PAD network, by its name in the graph: what a head that is trained on site reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Features {
+    pub name: String,
+    /// Its shape is `[1, len]`.
+    pub len: usize,
+}
+
 /// One network of a pack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetSpec {
@@ -163,6 +172,24 @@ pub struct NetSpec {
     pub outputs: Vec<String>,
     /// Side of the crop over that of the face box, [`Family::Minifasnet80`] only.
     pub crop_scale: Option<f32>,
+    /// PAD networks only, where the manifest names them.
+    pub features: Option<Features>,
+}
+
+impl NetSpec {
+    /// The network with its features as one more output, behind those of its family. Without features it stays as it is.
+    pub fn expose_features(&mut self) {
+        if let Some(f) = self.features.as_ref().filter(|f| !self.outputs.contains(&f.name)) {
+            self.outputs.push(f.name.clone());
+        }
+    }
+
+    /// Place and length of the features among the outputs; `None` unless they are exposed.
+    #[must_use]
+    pub fn exposed(&self) -> Option<(usize, usize)> {
+        let f = self.features.as_ref()?;
+        Some((self.outputs.iter().position(|o| *o == f.name)?, f.len))
+    }
 }
 
 /// Outputs that do not look as the family's contract says. The frame is not decided on.

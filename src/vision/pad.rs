@@ -9,6 +9,8 @@ use crate::base::units::LiveScore;
 use crate::domain::observation::Rect;
 use ndarray::{ArrayD, ArrayView4};
 
+/// Name of the head's score beside those of the networks.
+pub const HEAD: &str = "site_head";
 /// Side of the crop over that of the face for [`Family::Minifas128`].
 const MINIFAS_SCALE: f32 = 1.5;
 
@@ -86,6 +88,48 @@ pub fn decode(family: Family, outputs: &[ArrayD<f32>]) -> Result<LiveScore, BadO
     LiveScore::new((logits[live] - top).exp() / sum).ok_or_else(|| BadOutput::new(family, "no probability"))
 }
 
+/// A linear layer that was trained on site on the features of all PAD networks, one behind the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    weights: Vec<f32>,
+    bias: f32,
+}
+
+impl Head {
+    /// `None` without weights, or with one that is not finite.
+    #[must_use]
+    pub fn new(weights: Vec<f32>, bias: f32) -> Option<Head> {
+        let sound = !weights.is_empty() && weights.iter().chain([&bias]).all(|v| v.is_finite());
+        sound.then_some(Head { weights, bias })
+    }
+
+    /// Number of features that it reads.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// The layer itself.
+    #[must_use]
+    pub fn parameters(&self) -> (&[f32], f32) {
+        (&self.weights, self.bias)
+    }
+
+    /// Probability that the face is alive. `None` for another number of features, or one that is not finite: never a
+    /// live face by mistake.
+    #[must_use]
+    pub fn score(&self, features: &[f32]) -> Option<LiveScore> {
+        if features.len() != self.weights.len() {
+            return None;
+        }
+        let products = self.weights.iter().zip(features).map(|(w, x)| f64::from(*w) * f64::from(*x));
+        let logit = products.sum::<f64>() + f64::from(self.bias);
+        #[expect(clippy::cast_possible_truncation, reason = "a probability")]
+        LiveScore::new((1.0 / (1.0 + (-logit).exp())) as f32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +187,20 @@ mod tests {
         }
         assert!(decode(Family::Minifasnet80, &logits(&[0.0, 1.0])).is_err());
         assert!(decode(Family::Yunet, &logits(&[0.0, 1.0])).is_err());
+    }
+
+    #[test]
+    fn a_head_weighs_its_features_and_never_takes_nonsense_for_life() {
+        let head = Head::new(vec![2.0, -1.0], 0.5).unwrap();
+        let p = head.score(&[1.0, 1.0]).unwrap().get();
+        assert!((p - 0.817_574).abs() < 1e-5, "{p}");
+        assert_eq!(head.score(&[900.0, 0.0]).unwrap().get(), 1.0);
+        assert_eq!(head.score(&[-900.0, 0.0]).unwrap().get(), 0.0);
+        for bad in [&[1.0][..], &[1.0, 1.0, 1.0], &[f32::NAN, 1.0], &[]] {
+            assert!(head.score(bad).is_none(), "{bad:?}");
+        }
+        assert!(head.score(&[f32::INFINITY, f32::INFINITY]).is_none());
+        assert!(Head::new(vec![], 0.0).is_none() && Head::new(vec![f32::NAN], 0.0).is_none());
     }
 
     proptest! {

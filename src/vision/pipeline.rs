@@ -8,7 +8,7 @@ use super::decode::{DecodeError, Limits, decode};
 use super::detection::Detection;
 use super::embedding::AlignBy;
 use super::facemesh::{Mesh, Roi};
-use super::family::{BadOutput, Family, NetSpec, Role};
+use super::family::{BadOutput, Family, NetSpec, Role, flat};
 use super::frame::{Frame, Picture};
 use super::relief::{Follower, Sample};
 use super::tensor::{NetInput, Place};
@@ -92,6 +92,8 @@ pub struct Pipeline<I> {
     follower: Follower,
     sample: Option<Sample>,
     scratch: Vec<u8>,
+    head: Option<pad::Head>,
+    features: Vec<f32>,
 }
 
 /// Where in the picture a face is, and what was computed of it.
@@ -133,6 +135,8 @@ impl<I: Infer> Pipeline<I> {
             follower: Follower::default(),
             sample: None,
             scratch: Vec::new(),
+            head: None,
+            features: Vec::new(),
         })
     }
 
@@ -143,10 +147,26 @@ impl<I: Infer> Pipeline<I> {
         self
     }
 
-    /// Names of the PAD networks, in the order of the scores.
+    /// The same pipeline with a head over the features of its PAD networks, which must be exposed: one more score, behind
+    /// those of the networks, and so one more veto.
+    #[must_use]
+    pub fn with_head(mut self, head: pad::Head) -> Self {
+        self.head = Some(head);
+        self
+    }
+
+    /// Names of the PAD networks and of the head, in the order of the scores.
     #[must_use]
     pub fn pad_names(&self) -> Vec<String> {
-        self.pad.iter().map(|n| n.spec.name.clone()).collect()
+        let head = self.head.as_ref().map(|_| pad::HEAD.to_owned());
+        self.pad.iter().map(|n| n.spec.name.clone()).chain(head).collect()
+    }
+
+    /// Features of the PAD networks on the last frame, one behind the other; empty where PAD did not run or they are not
+    /// exposed.
+    #[must_use]
+    pub fn features(&self) -> &[f32] {
+        &self.features
     }
 
     /// Forgets the track, as after another picture.
@@ -189,6 +209,7 @@ impl<I: Infer> Pipeline<I> {
         }
         self.infer.frame(seq);
         let tracks = self.tracks;
+        self.features.clear();
         let looked = self.find(picture, captured, wants)?;
         if self.tracks != tracks {
             self.follower.clear();
@@ -325,7 +346,12 @@ impl<I: Infer> Pipeline<I> {
                 let Some(input) = pad::write(&net.spec, picture, looked.rect, &mut net.input) else { continue };
                 let outputs = self.infer.run(net.spec.id, input)?;
                 scores.push(pad::decode(net.spec.family, &outputs)?);
+                if let Some((at, len)) = net.spec.exposed() {
+                    self.features.extend_from_slice(flat(net.spec.family, &outputs, at, len)?);
+                }
             }
+            // A head without its features gives no score, and a frame that lacks a score is no evidence of life.
+            scores.extend(self.head.as_ref().and_then(|h| h.score(&self.features)));
         }
         // Whether a poor picture may be compared is the caller's question: `eval` compares all of them.
         let vector = if wants.embedding { self.embedding(picture, &looked)? } else { None };

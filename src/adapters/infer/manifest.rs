@@ -6,7 +6,7 @@
 
 use crate::config::sections::Precision;
 use crate::ports::{NetId, PortError, Recovery};
-use crate::vision::family::{Family, InputSpec, NetSpec, Role};
+use crate::vision::family::{Family, Features, InputSpec, NetSpec, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,6 +15,8 @@ use std::path::Path;
 const MAX_MANIFEST: u64 = 1 << 20;
 /// Biggest model file that a manifest may name, in bytes.
 pub const MAX_MODEL: u64 = 256 << 20;
+/// Longest features that a PAD network may name.
+const MAX_FEATURES: usize = 4096;
 /// A known answer that tolerates more than this would pass a different network.
 const MAX_TOLERANCE: f64 = 0.05;
 
@@ -204,6 +206,7 @@ struct RawModel {
     crop_scale: Option<f32>,
     #[serde(default = "fp32")]
     auto: FilePrecision,
+    features: Option<Features>,
     file: Vec<ModelFile>,
 }
 
@@ -355,6 +358,11 @@ fn check_model(index: usize, m: RawModel) -> Result<Model, String> {
     let wants_scale = m.family == Family::Minifasnet80;
     fault(wants_scale && !scaled, "crop_scale within 1.0..=8.0 is missing".into())?;
     fault(!wants_scale && m.crop_scale.is_some(), "crop_scale belongs to pad-minifasnet80 only".into())?;
+    if let Some(f) = &m.features {
+        fault(m.role != Role::Pad, "features belong to role pad only".into())?;
+        let plain = !f.name.is_empty() && !wanted.contains(&f.name) && (1..=MAX_FEATURES).contains(&f.len);
+        fault(!plain, format!("features want the name of an inner tensor and a len within 1..={MAX_FEATURES}"))?;
+    }
     fault(m.file.is_empty(), "has no file".into())?;
     let precisions: BTreeSet<_> = m.file.iter().map(|f| f.precision).collect();
     fault(precisions.len() != m.file.len(), "two files of one precision".into())?;
@@ -370,6 +378,7 @@ fn check_model(index: usize, m: RawModel) -> Result<Model, String> {
         input: m.input,
         outputs: m.outputs,
         crop_scale: m.crop_scale,
+        features: m.features,
     };
     Ok(Model { net, files: m.file, auto: m.auto })
 }
@@ -529,6 +538,13 @@ pub(crate) mod tests {
             ("[1e-3, 0.46]", "[1e-1, 0.46]", "FMR must fall"),
             ("continuity = 0.3", "continuity = nan", "within -1..=1"),
             ("lo = 0.0", "lo = 1.0", "range"),
+            ("crop_scale = 2.7", "crop_scale = 2.7\nfeatures = { name = \"logits\", len = 3 }", "inner tensor"),
+            ("crop_scale = 2.7", "crop_scale = 2.7\nfeatures = { name = \"linear\", len = 0 }", "inner tensor"),
+            (
+                "outputs = [\"embedding\"]",
+                "outputs = [\"embedding\"]\nfeatures = { name = \"x\", len = 9 }",
+                "role pad",
+            ),
         ] {
             let text = sample().replacen(old, new, 1);
             assert_ne!(text, sample(), "{old}");

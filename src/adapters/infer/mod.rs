@@ -5,3 +5,4 @@ pub mod known;
 pub mod manifest;
 pub mod ort;
 pub mod scripted;
+pub mod site;

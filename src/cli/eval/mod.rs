@@ -7,7 +7,8 @@ mod faces;
 mod gallery;
 mod labels;
 mod pad;
-mod stats;
+pub(super) mod presentations;
+pub(super) mod stats;
 
 use super::{Failure, Globals, Outcome};
 use crate::config::Config;
@@ -61,7 +62,9 @@ pub(in crate::cli) fn open(
     let set = [("models.pack", pack), ("models.precision", precision)];
     globals.set.extend(set.into_iter().filter_map(|(k, v)| v.map(|v| format!("{k}={v:?}"))));
     let config = super::load_config(&globals)?;
+    super::pad::check_site(&config)?;
     let engine = Engine::open(&config).map_err(Failure::unavailable)?;
+    engine.site().ignored.iter().for_each(|why| eprintln!("error: {why}"));
     Ok((config, engine))
 }
 
