@@ -105,15 +105,9 @@ fn policy(config: &Config, engine: &mut Engine, args: &Args) -> Result<Policy, F
 
 /// `turn_left,blink:2`.
 pub(super) fn order(text: &str) -> Result<Vec<(Action, u8)>, Failure> {
-    let one = |word: &str| {
-        let (name, times) = word.split_once(':').unwrap_or((word, "1"));
-        let action = Action::from_name(name.trim())?;
-        let times: u8 = times.trim().parse().ok().filter(|n| (1..=9).contains(n))?;
-        (times == 1 || action == Action::Blink).then_some((action, times))
-    };
     text.split(',')
         .map(|w| {
-            one(w.trim()).ok_or_else(|| {
+            Action::with_times(w.trim()).ok_or_else(|| {
                 let names: Vec<&str> = Action::ALL.iter().map(|a| a.name()).collect();
                 let hint = format!("use some of {}, blink:2 for twice", names.join(" "));
                 Failure::new(Code::Usage, "--challenge", format!("`{w}` is no action"), hint)
@@ -258,7 +252,12 @@ impl<'a> Replay<'a> {
             "yaw_deg": f.map(|f| round(f.pose.yaw)), "pitch_deg": f.map(|f| round(f.pose.pitch)),
             "roll_deg": f.map(|f| round(f.pose.roll)), "openness": s.and_then(|s| s.openness).map(|e| e.map(round)),
             "mouth": s.map(|s| round(s.mouth_gap)), "smile": s.map(|s| round(s.corner_lift)),
-            "brow": s.map(|s| round(s.brow)), "pad": pad, "action": action, "gates": gates,
+            "brow": s.map(|s| round(s.brow)), "tongue": s.and_then(|s| s.tongue).map(round),
+            "unchanged": o.unchanged.map(round),
+            "relief": f.and_then(|f| f.relief.as_ref()).map(|r| {
+                json!({"yaw_deg": round(r.yaw_deg), "parallax": round(r.parallax), "bow": round(r.bow)})
+            }),
+            "pad": pad, "action": action, "gates": gates,
         });
         if self.globals.json {
             println!("{line}");

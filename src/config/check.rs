@@ -28,6 +28,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.camera(raw);
     c.recognition(raw);
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
+    c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
     c.prompt(raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
@@ -130,6 +131,22 @@ impl Checker<'_> {
                 "challenge.actions",
                 "centre only follows a turn or a nod; add one of turn_left, turn_right, nod",
             );
+        }
+    }
+
+    fn sequence(&mut self, ch: &RawChallenge, allowed: bool) {
+        if !ch.sequence.is_empty() && !allowed {
+            let what = "a fixed order is passed by a recording of it; it also needs insecure.fixed_challenge = true";
+            self.fault("challenge.sequence", what);
+        }
+        for word in &ch.sequence {
+            if Action::with_times(word).is_none() {
+                self.fault("challenge.sequence", format!("`{word}` is no action; as in turn_left or blink:2"));
+            }
+        }
+        if let Some(odd) = ch.actions.iter().find(|a| a.is_experimental()) {
+            let what = format!("{} is experimental, no photo is known to fail it; web sessions only", odd.name());
+            self.fault("challenge.actions", what);
         }
     }
 
@@ -268,6 +285,8 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
         challenge: Challenge {
             mode: raw.challenge.mode,
             actions: raw.challenge.actions.clone(),
+            sequence: raw.challenge.sequence.iter().filter_map(|w| Action::with_times(w)).collect(),
+            blinks: u8::try_from(raw.challenge.blinks).unwrap_or(1),
             count: raw.challenge.count as usize,
             onset_min: ms(raw.challenge.onset_min_ms),
             onset_max: ms(raw.challenge.onset_max_ms),
@@ -319,6 +338,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             challenge_off: raw.insecure.challenge_off,
             virtual_camera: raw.insecure.virtual_camera,
             scripted_models: raw.insecure.scripted_models,
+            fixed_challenge: raw.insecure.fixed_challenge,
         },
     }
 }

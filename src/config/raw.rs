@@ -223,6 +223,11 @@ pub struct RawChallenge {
     /// The deck that actions are drawn from.
     #[schemars(schema_with = "deck")]
     pub actions: Vec<Action>,
+    /// Always these actions in this order, as `["turn_left", "blink:2"]`, instead of a draw: for integrators' tests. A recording of them passes, so it needs `insecure.fixed_challenge`.
+    pub sequence: Vec<String>,
+    /// A blink is asked for up to so often at a time.
+    #[schemars(range(min = 1, max = 3))]
+    pub blinks: u32,
     /// Actions a visit.
     #[schemars(range(min = 1, max = 6))]
     pub count: u32,
@@ -252,6 +257,8 @@ impl Default for RawChallenge {
         RawChallenge {
             mode: ChallengeMode::Always,
             actions: vec![TurnLeft, TurnRight, Centre, Nod, MouthOpen, Blink],
+            sequence: Vec::new(),
+            blinks: 1,
             count: 3,
             onset_min_ms: 400,
             onset_max_ms: 1500,
@@ -455,4 +462,6 @@ pub struct RawInsecure {
     pub virtual_camera: bool,
     /// Allows `models.pack = "scripted"`: a script says who stands in front and whether alive.
     pub scripted_models: bool,
+    /// Allows `challenge.sequence`.
+    pub fixed_challenge: bool,
 }

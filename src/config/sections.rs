@@ -146,6 +146,10 @@ pub struct Challenge {
     pub mode: ChallengeMode,
     /// `challenge.actions`, the deck; default turn_left, turn_right, centre, nod, mouth_open, blink.
     pub actions: Vec<Action>,
+    /// `challenge.sequence` with the number of times; empty draws.
+    pub sequence: Vec<(Action, u8)>,
+    /// `challenge.blinks`, default 1, 1..=3.
+    pub blinks: u8,
     /// `challenge.count`, default 3, 1..=6.
     pub count: usize,
     /// `challenge.onset_min_ms` and `onset_max_ms`, default 400 and 1500.
@@ -266,6 +270,8 @@ pub struct Insecure {
     pub virtual_camera: bool,
     /// `insecure.scripted_models`: `models.pack = "scripted"` is allowed.
     pub scripted_models: bool,
+    /// `insecure.fixed_challenge`: `challenge.sequence` is allowed.
+    pub fixed_challenge: bool,
 }
 
 impl Insecure {
@@ -276,6 +282,7 @@ impl Insecure {
             ("challenge_off", self.challenge_off),
             ("virtual_camera", self.virtual_camera),
             ("scripted_models", self.scripted_models),
+            ("fixed_challenge", self.fixed_challenge),
         ]
         .into_iter()
         .filter_map(|(n, on)| on.then_some(n))

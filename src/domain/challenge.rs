@@ -42,12 +42,25 @@ pub struct Deck {
     pub onset_min: Duration,
     pub onset_max: Duration,
     pub window: Duration,
+    /// A blink is asked for up to so often; how often is drawn.
+    pub blinks: u8,
 }
 
 /// Frames a second below which a blink is too short to be asked for.
 pub const BLINK_FPS: f32 = 15.0;
 
 impl Deck {
+    /// The deck for somebody who cannot do these; a centre that nothing leads to goes with them.
+    #[must_use]
+    pub fn without(&self, cannot: &[Action]) -> Deck {
+        let mut actions = self.actions.clone();
+        actions.retain(|a| !cannot.contains(a));
+        if !actions.iter().any(|a| leads_to_centre(*a)) {
+            actions.retain(|a| *a != Action::Centre);
+        }
+        Deck { actions, ..self.clone() }
+    }
+
     /// Draws `count` different actions in a random order, each with a random onset and a window of 80 to 100 % of the
     /// longest. `centre` comes only right after a turn or a nod. Without `fps` for it, `blink` is left out. When too few
     /// actions are left the challenge is as long as they allow, never empty unless the deck is.
@@ -66,17 +79,19 @@ impl Deck {
                 None => break Vec::new(),
             }
         };
-        Plan(
-            order
-                .into_iter()
-                .map(|action| Step {
-                    action,
-                    times: 1,
-                    onset: Onset::After(between(&mut rng, self.onset_min, self.onset_max)),
-                    window: between(&mut rng, self.window.mul_f32(0.8), self.window),
-                })
-                .collect(),
-        )
+        let step = |action| {
+            let most = if action == Action::Blink { usize::from(self.blinks.max(1)) } else { 1 };
+            let times = u8::try_from(1 + below(&mut rng, most)).unwrap_or(1);
+            let onset = Onset::After(between(&mut rng, self.onset_min, self.onset_max));
+            let window = between(&mut rng, self.window.mul_f32(0.8), self.window) + self.longer(times);
+            Step { action, times, onset, window }
+        };
+        Plan(order.into_iter().map(step).collect())
+    }
+
+    /// Each further repetition gets its own share of time.
+    fn longer(&self, times: u8) -> Duration {
+        self.window.mul_f32(0.5) * u32::from(times.saturating_sub(1))
     }
 
     /// Onsets and windows for a fixed order, from the seed.
@@ -86,20 +101,23 @@ impl Deck {
         let mut step = |i: usize, (action, times): (Action, u8)| {
             let drawn = between(&mut rng, self.onset_min, self.onset_max);
             let onset = Onset::After(onsets.get(i).copied().unwrap_or(drawn));
-            // Each further blink gets its own share of time.
-            let window = self.window + self.window.mul_f32(0.5) * u32::from(times.saturating_sub(1));
-            Step { action, times: times.max(1), onset, window }
+            Step { action, times: times.max(1), onset, window: self.window + self.longer(times) }
         };
         Plan(order.iter().enumerate().map(|(i, a)| step(i, *a)).collect())
     }
 }
 
+/// Held until the centre is asked for.
+fn leads_to_centre(action: Action) -> bool {
+    matches!(action, Action::TurnLeft | Action::TurnRight | Action::Nod)
+}
+
 /// `centre` needs something to come back from.
 fn permitted(order: &[Action]) -> bool {
-    order.iter().enumerate().all(|(i, a)| {
-        *a != Action::Centre
-            || i.checked_sub(1).is_some_and(|j| matches!(order[j], Action::TurnLeft | Action::TurnRight | Action::Nod))
-    })
+    order
+        .iter()
+        .enumerate()
+        .all(|(i, a)| *a != Action::Centre || i.checked_sub(1).is_some_and(|j| leads_to_centre(order[j])))
 }
 
 /// The first `count` of a Fisher-Yates shuffle.
@@ -138,7 +156,14 @@ mod tests {
 
     fn deck(actions: &[Action]) -> Deck {
         let ms = Duration::from_millis;
-        Deck { actions: actions.to_vec(), count: 3, onset_min: ms(400), onset_max: ms(1500), window: ms(2500) }
+        Deck {
+            actions: actions.to_vec(),
+            count: 3,
+            onset_min: ms(400),
+            onset_max: ms(1500),
+            window: ms(2500),
+            blinks: 1,
+        }
     }
 
     const DOOR: [Action; 6] =
@@ -177,6 +202,32 @@ mod tests {
                 assert!(s.window <= d.window && s.window >= d.window.mul_f32(0.79), "{:?}", s.window);
             }
         }
+    }
+
+    #[test]
+    fn below_fifteen_frames_a_second_there_are_forty_two_orders() {
+        let orders: std::collections::BTreeSet<Vec<&str>> =
+            (0..5_000).map(|n| deck(&DOOR).draw(seed(n), 10.0).0.iter().map(|s| s.action.name()).collect()).collect();
+        assert_eq!(orders.len(), 42, "a recording of one order passes at most once in 40 tries");
+    }
+
+    #[test]
+    fn what_somebody_cannot_do_is_not_asked_and_a_centre_without_a_turn_neither() {
+        let d = deck(&DOOR).without(&[Action::TurnLeft, Action::TurnRight, Action::Nod]);
+        assert_eq!(d.actions, [Action::MouthOpen, Action::Blink]);
+        assert_eq!(d.draw(seed(1), 30.0).0.len(), 2);
+        assert!(deck(&DOOR).without(&DOOR).draw(seed(1), 30.0).0.is_empty());
+    }
+
+    #[test]
+    fn several_blinks_are_drawn_up_to_their_number() {
+        let many = Deck { blinks: 3, ..deck(&[Action::Blink, Action::Nod, Action::MouthOpen]) };
+        let times: std::collections::BTreeSet<u8> = (0..200)
+            .flat_map(|n| many.draw(seed(n), 30.0).0)
+            .filter(|s| s.action == Action::Blink)
+            .map(|s| s.times)
+            .collect();
+        assert_eq!(times.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     #[test]

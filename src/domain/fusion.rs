@@ -4,7 +4,7 @@
 //! doubtful face. `docs/liveness.md` shows this table; a test holds the two together.
 
 use super::visit::Gate;
-use crate::schema::event::Reason;
+use crate::schema::event::{Reason, Verdict};
 
 /// What a gate can say at the end of a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub const TABLE: [Row; Gate::ALL.len()] = [
     row(Gate::Pad, Missing::TryAgain(Reason::PoorQuality), Instead::StepUp(Gate::Challenge)),
     row(Gate::Match, Missing::Deny(Reason::NoMatch), Instead::Nothing),
     row(Gate::Challenge, Missing::Deny(Reason::ChallengeTimeout), Instead::StepUp(Gate::Pad)),
-    row(Gate::Timing, Missing::Deny(Reason::ChallengeFailed), Instead::Nothing),
     row(Gate::Relief, Missing::Deny(Reason::ChallengeTimeout), Instead::Nothing),
+    row(Gate::Timing, Missing::Deny(Reason::ChallengeFailed), Instead::Nothing),
     row(Gate::Continuity, Missing::Deny(Reason::FaceChanged), Instead::Never),
     row(Gate::Rematch, Missing::Deny(Reason::ChallengeMismatch), Instead::Nothing),
 ];
@@ -71,32 +71,38 @@ pub const TABLE: [Row; Gate::ALL.len()] = [
 /// Whether a visit with that evidence is granted.
 ///
 /// # Errors
-/// The reason of the first gate, in the order of the table, that objects or has nothing to say. A gate that was not
+/// The reason of the first gate, in the order of the table, that objects; an objection that is charged goes before one
+/// that is not, so that an attack cannot hide behind a poor camera. A gate that was not
 /// asked and has nobody to stand in for it counts as missing; nobody to speak for life is a spoof.
 pub fn judge(evidence: impl Fn(Gate) -> Evidence) -> Result<(), Reason> {
-    for row in TABLE {
-        match (evidence(row.gate), row.instead) {
-            (Evidence::Pass, _) | (Evidence::NotAsked, Instead::Nothing) => {}
-            (Evidence::Fail(reason), _) => return Err(reason),
-            (Evidence::NotAsked, Instead::StepUp(other)) => match evidence(other) {
-                Evidence::Pass => {}
-                Evidence::Fail(reason) => return Err(reason),
-                Evidence::Missing | Evidence::NotAsked => return Err(Reason::Spoof),
-            },
-            (Evidence::Missing, _) | (Evidence::NotAsked, Instead::Never) => {
-                return Err(match row.missing {
-                    Missing::Deny(reason) | Missing::TryAgain(reason) => reason,
-                });
-            }
-        }
+    let objections: Vec<Reason> = TABLE.iter().filter_map(|row| objection(row, &evidence)).collect();
+    let charged = objections.iter().find(|r| r.verdict() == Verdict::Denied);
+    match charged.or(objections.first()) {
+        Some(reason) => Err(*reason),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What one gate has against the visit.
+fn objection(row: &Row, evidence: &impl Fn(Gate) -> Evidence) -> Option<Reason> {
+    match (evidence(row.gate), row.instead) {
+        (Evidence::Pass, _) | (Evidence::NotAsked, Instead::Nothing) => None,
+        (Evidence::Fail(reason), _) => Some(reason),
+        (Evidence::NotAsked, Instead::StepUp(other)) => match evidence(other) {
+            // One that has nothing to say objects for itself.
+            Evidence::Pass | Evidence::Missing => None,
+            Evidence::Fail(reason) => Some(reason),
+            Evidence::NotAsked => Some(Reason::Spoof),
+        },
+        (Evidence::Missing, _) | (Evidence::NotAsked, Instead::Never) => Some(match row.missing {
+            Missing::Deny(reason) | Missing::TryAgain(reason) => reason,
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::event::Verdict;
 
     /// Everything passed, but for those.
     fn with(but: &[(Gate, Evidence)]) -> Result<(), Reason> {
@@ -130,7 +136,8 @@ mod tests {
         assert_eq!(with(&[(Gate::Pad, NotAsked)]), Ok(()));
         assert_eq!(with(&[(Gate::Challenge, NotAsked)]), Ok(()));
         assert_eq!(with(&[(Gate::Pad, NotAsked), (Gate::Challenge, NotAsked)]), Err(Reason::Spoof));
-        assert_eq!(with(&[(Gate::Pad, NotAsked), (Gate::Challenge, Missing)]), Err(Reason::Spoof));
+        let undone = [(Gate::Pad, NotAsked), (Gate::Challenge, Missing)];
+        assert_eq!(with(&undone), Err(Reason::ChallengeTimeout));
         assert_eq!(with(&[(Gate::Pad, Missing), (Gate::Challenge, NotAsked)]), Err(Reason::PoorQuality));
     }
 
@@ -148,5 +155,7 @@ mod tests {
     fn the_first_gate_that_objects_names_the_reason() {
         let both = [(Gate::Match, Evidence::Fail(Reason::NoMatch)), (Gate::Pad, Evidence::Fail(Reason::Spoof))];
         assert_eq!(with(&both), Err(Reason::Spoof));
+        let poor = [(Gate::Fresh, Evidence::Fail(Reason::Degraded)), (Gate::Pad, Evidence::Fail(Reason::Spoof))];
+        assert_eq!(with(&poor), Err(Reason::Spoof), "a slow camera does not hide an attack");
     }
 }

@@ -73,6 +73,16 @@ impl PadEvidence {
         self.before.first().map_or(0, Vec::len) + self.during.first().map_or(0, Vec::len)
     }
 
+    /// Whether every network's median lies so far above its threshold that nothing is doubtful.
+    #[must_use]
+    pub fn is_clear(&self, margin: f32) -> bool {
+        let clear = |(i, rule): (usize, &PadRule)| {
+            let all: Vec<f32> = self.before[i].iter().chain(&self.during[i]).copied().collect();
+            median(&all).is_some_and(|m| m >= (rule.threshold + margin).min(0.95))
+        };
+        self.verdict() == PadVerdict::Live && self.rules.iter().enumerate().all(clear)
+    }
+
     /// The verdict over everything so far.
     #[must_use]
     pub fn verdict(&self) -> PadVerdict {

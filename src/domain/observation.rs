@@ -132,6 +132,8 @@ pub struct Observation {
     pub epoch: u32,
     /// Hash of the decoded pixels.
     pub digest: u64,
+    /// Share of the face's pixels that are those of the frame before, `0.0..=1.0`; `None` without a face or a frame before.
+    pub unchanged: Option<f32>,
     pub faces: u32,
     /// Side of the second biggest face over that of the biggest; 0 when alone.
     pub second: f32,

@@ -27,6 +27,8 @@ pub enum Advice {
     FaceTheCamera,
     OneAtATime,
     Later,
+    /// Nothing that can be asked is possible for this person: a card, a PIN, an attendant.
+    OtherWay,
 }
 
 /// One screen. Equal screens need not be drawn twice.
@@ -36,11 +38,23 @@ pub struct Screen {
     pub action: Option<Action>,
     /// Steps done and steps in all; `(0, 0)` outside of a challenge.
     pub progress: (u8, u8),
+    /// How often the action is still to be done; 0 without one.
+    pub left: u8,
+    /// Milliseconds for the action from the moment of this screen, for a countdown; 0 without one.
+    pub window_ms: u16,
     pub verdict: Option<Verdict>,
     pub advice: Option<Advice>,
 }
 
 impl Screen {
     /// Nobody there.
-    pub const IDLE: Screen = Screen { phase: Phase::Idle, action: None, progress: (0, 0), verdict: None, advice: None };
+    pub const IDLE: Screen = Screen {
+        phase: Phase::Idle,
+        action: None,
+        progress: (0, 0),
+        left: 0,
+        window_ms: 0,
+        verdict: None,
+        advice: None,
+    };
 }

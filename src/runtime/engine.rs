@@ -267,6 +267,8 @@ impl Judge {
         policy.continuity = continuity;
         policy.limits.mouth_hold = c.mouth_hold;
         policy.mirrored = config.camera().mirrored;
+        // Twice what the camera was asked for is not what it delivers.
+        policy.max_fps = (2.0 * config.camera().fps as f32).max(70.0);
         policy.min_face_px = r.min_face_px;
         Ok(policy)
     }
@@ -332,8 +334,12 @@ fn site_pack(config: &Config, using: UseSite) -> Result<(Pack, Site), PortError>
 #[must_use]
 pub fn challenge(config: &Config) -> ChallengeSource {
     match config.challenge().mode {
-        // Stepping up needs a second factor, which this version does not have: the challenge is always asked.
-        ChallengeMode::Always | ChallengeMode::StepUp => ChallengeSource::Draw(deck(config)),
+        ChallengeMode::Always | ChallengeMode::StepUp if !config.challenge().sequence.is_empty() => {
+            let order = config.challenge().sequence.clone();
+            ChallengeSource::Fixed { deck: deck(config), order, onsets: Vec::new() }
+        }
+        ChallengeMode::Always => ChallengeSource::Draw(deck(config)),
+        ChallengeMode::StepUp => ChallengeSource::StepUp(deck(config)),
         ChallengeMode::Off => ChallengeSource::None,
     }
 }
@@ -348,6 +354,7 @@ pub fn deck(config: &Config) -> Deck {
         onset_min: c.onset_min,
         onset_max: c.onset_max,
         window: c.window,
+        blinks: c.blinks,
     }
 }
 

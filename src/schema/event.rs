@@ -2,6 +2,7 @@
 
 use super::ids::{PersonId, VisitId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a visit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,20 @@ impl Reason {
     }
 }
 
+/// What made frames implausible, beside [`Reason::Injection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Whole pictures came twice.
+    DuplicateFrames,
+    /// Numbers or times of capture went backwards.
+    FrameOrder,
+    /// More frames a second than a camera delivers.
+    FrameRate,
+    /// A face without a sensor's noise: pixel for pixel that of the frame before.
+    FrozenFace,
+}
+
 /// A thing that a person can be asked to do. Left and right are the person's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,6 +144,21 @@ impl Action {
         Action::Tongue,
         Action::Nod,
     ];
+
+    /// Built as well as the networks allow, never measured on labelled clips, of no known value against a photo.
+    #[must_use]
+    pub const fn is_experimental(self) -> bool {
+        matches!(self, Action::BrowRaise | Action::WinkLeft | Action::WinkRight | Action::Tongue)
+    }
+
+    /// `turn_left`, or `blink:2` for twice; only a blink is asked for more than once, at most nine times.
+    #[must_use]
+    pub fn with_times(word: &str) -> Option<(Action, u8)> {
+        let (name, times) = word.split_once(':').unwrap_or((word, "1"));
+        let action = Action::from_name(name.trim())?;
+        let times: u8 = times.trim().parse().ok().filter(|n| (1..=9).contains(n))?;
+        (times == 1 || action == Action::Blink).then_some((action, times))
+    }
 
     /// The action of that name.
     #[must_use]
@@ -188,6 +218,12 @@ pub enum Event {
         reason: Option<Reason>,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         person: Option<PersonId>,
+        /// What made an `injection` one.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        cause: Option<Cause>,
+        /// Of a refusal the gates that did not pass: `fail`, or `wait` when nothing was seen that would answer.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+        gates: BTreeMap<String, String>,
         /// From the first frame of the visit to the verdict.
         duration_ms: u64,
     },

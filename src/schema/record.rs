@@ -101,6 +101,7 @@ mod tests {
     use super::*;
     use crate::schema::event::{Action, EdgeCause, Goal, Reason, Verdict};
     use crate::schema::ids::{PersonId, VisitId};
+    use std::collections::BTreeMap;
 
     fn draft(event: Event) -> Draft {
         Draft {
@@ -156,6 +157,8 @@ mod tests {
                     verdict: Verdict::TryAgain,
                     reason: Some(Reason::SeveralFaces),
                     person: None,
+                    cause: None,
+                    gates: BTreeMap::new(),
                     duration_ms: 900,
                 },
                 r#"{"type":"visit.ended","visit":7,"goal":"verify","verdict":"try_again","reason":"several_faces","duration_ms":900}"#,

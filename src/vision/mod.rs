@@ -2,6 +2,7 @@
 
 pub mod align;
 pub mod blazeface;
+pub mod copies;
 pub mod decode;
 pub mod detection;
 pub mod embedding;

@@ -4,6 +4,7 @@
 //! PAD or the embedding is wanted (both need the detector's own box and points), and every 200 ms; between that the
 //! mesh follows itself.
 
+use super::copies::Copies;
 use super::decode::{DecodeError, Limits, decode};
 use super::detection::Detection;
 use super::embedding::AlignBy;
@@ -89,6 +90,7 @@ pub struct Pipeline<I> {
     track: Option<Track>,
     tracks: u32,
     epoch: u32,
+    copies: Copies,
     follower: Follower,
     sample: Option<Sample>,
     scratch: Vec<u8>,
@@ -132,6 +134,7 @@ impl<I: Infer> Pipeline<I> {
             track: None,
             tracks: 0,
             epoch: 0,
+            copies: Copies::default(),
             follower: Follower::default(),
             sample: None,
             scratch: Vec::new(),
@@ -173,6 +176,7 @@ impl<I: Infer> Pipeline<I> {
     pub fn reset(&mut self) {
         self.track = None;
         self.follower.clear();
+        self.copies.clear();
     }
 
     /// What the newest frame gave a [`Follower`], when its relief was asked about. `eval` looks at a clip once and lets
@@ -205,6 +209,7 @@ impl<I: Infer> Pipeline<I> {
         if epoch != self.epoch {
             self.track = None;
             self.follower.clear();
+            self.copies.clear();
             self.epoch = epoch;
         }
         self.infer.frame(seq);
@@ -220,6 +225,7 @@ impl<I: Infer> Pipeline<I> {
         };
         let relief = self.follower.see(captured, wants.relief, sample.as_ref());
         self.sample = sample;
+        let unchanged = self.copies.see(picture, looked.as_ref().map(|l| l.rect));
         let (faces, second) = self.track.as_ref().map_or((0, 0.0), |t| (t.faces, t.second));
         let face = match looked {
             Some(l) => {
@@ -228,7 +234,7 @@ impl<I: Infer> Pipeline<I> {
             }
             None => None,
         };
-        Ok(Observation { frame: seq, captured, epoch, digest: picture.digest(), faces, second, face })
+        Ok(Observation { frame: seq, captured, epoch, digest: picture.digest(), unchanged, faces, second, face })
     }
 
     /// Detects or follows; the track is up to date afterwards.

@@ -330,8 +330,8 @@ fn measure(a: &[Point; TRACKED], b: &[Point; TRACKED], held: &[bool; TRACKED]) -
     let eye = f64::from(distance(a[EYES[0]], a[EYES[1]])).max(1e-3);
     let pair = |i: &usize| (a[*i].map(f64::from), b[*i].map(f64::from));
     let pairs: Vec<([f64; 2], [f64; 2])> = flat.iter().map(pair).collect();
-    let spread = |side: fn(&([f64; 2], [f64; 2])) -> [f64; 2]| covariance(pairs.iter().map(side));
-    let scale = (spread(|p| p.1) / spread(|p| p.0)).powf(0.25);
+    let (before, after) = (covariance(pairs.iter().map(|p| p.0)), covariance(pairs.iter().map(|p| p.1)));
+    let scale = (after / before).powf(0.25);
     let h = homography(&pairs)?;
     let (l, r) = (carry(&h, a[EYES[0]].map(f64::from)), carry(&h, a[EYES[1]].map(f64::from)));
     let along = [r[0] - l[0], r[1] - l[1]];

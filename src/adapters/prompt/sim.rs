@@ -14,6 +14,8 @@ struct Line {
     action: Option<Action>,
     step: u8,
     of: u8,
+    left: u8,
+    window_ms: u16,
     verdict: Option<Verdict>,
     advice: Option<&'static str>,
 }
@@ -57,6 +59,8 @@ impl Prompt for SimPrompt {
             action: screen.action,
             step: screen.progress.0,
             of: screen.progress.1,
+            left: screen.left,
+            window_ms: screen.window_ms,
             verdict: screen.verdict,
             advice: screen.advice.map(|a| match a {
                 Advice::ComeCloser => "come_closer",
@@ -66,6 +70,7 @@ impl Prompt for SimPrompt {
                 Advice::FaceTheCamera => "face_the_camera",
                 Advice::OneAtATime => "one_at_a_time",
                 Advice::Later => "later",
+                Advice::OtherWay => "other_way",
             }),
         };
         let mut text = serde_json::to_string(&line).expect("a screen holds nothing that JSON cannot say");
@@ -97,9 +102,9 @@ mod tests {
             prompt.show(&screen).expect("writes");
         }
         let want = concat!(
-            r#"{"phase":"challenge","action":"nod","step":0,"of":3,"verdict":null,"advice":null}"#,
+            r#"{"phase":"challenge","action":"nod","step":0,"of":3,"left":0,"window_ms":0,"verdict":null,"advice":null}"#,
             "\n",
-            r#"{"phase":"done","action":null,"step":0,"of":0,"verdict":"try_again","advice":"one_at_a_time"}"#,
+            r#"{"phase":"done","action":null,"step":0,"of":0,"left":0,"window_ms":0,"verdict":"try_again","advice":"one_at_a_time"}"#,
             "\n",
         );
         assert_eq!(std::fs::read_to_string(path).expect("reads"), want);

@@ -24,12 +24,21 @@ pub fn line(screen: &Screen, column: usize) -> String {
             let (done, of) = screen.progress;
             let step = if of > 0 { format!("[{}/{of}] ", done.saturating_add(1).min(of)) } else { String::new() };
             parts.push(format!("{step}{}", action(a)[column]));
+            if screen.left > 1 {
+                parts.push(more_times(column, screen.left));
+            }
         }
         (None, None) => parts.push(phase(screen.phase)[column].to_owned()),
     }
     parts.extend(screen.advice.map(|a| advice(a)[column].to_owned()));
     parts.retain(|p| !p.is_empty());
     parts.join(" - ")
+}
+
+/// How often something is still to be done.
+fn more_times(column: usize, left: u8) -> String {
+    let row: Row = ["{} more times", "noch {} Mal"];
+    row[column].replace("{}", &left.to_string())
 }
 
 const fn phase(p: Phase) -> Row {
@@ -75,6 +84,7 @@ const fn advice(a: Advice) -> Row {
         Advice::FaceTheCamera => ["Face the camera", "Gesicht zur Kamera drehen"],
         Advice::OneAtATime => ["One person at a time", "Bitte einzeln"],
         Advice::Later => ["Try again later", "Später noch einmal versuchen"],
+        Advice::OtherWay => ["Please use your card or ring", "Bitte Karte benutzen oder klingeln"],
     }
 }
 
@@ -97,7 +107,7 @@ mod tests {
     ];
     const PHASES: [Phase; 5] = [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Done, Phase::Unavailable];
     const VERDICTS: [Verdict; 3] = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain];
-    const ADVICE: [Advice; 7] = [
+    const ADVICE: [Advice; 8] = [
         Advice::ComeCloser,
         Advice::HoldStill,
         Advice::MoreLight,
@@ -105,6 +115,7 @@ mod tests {
         Advice::FaceTheCamera,
         Advice::OneAtATime,
         Advice::Later,
+        Advice::OtherWay,
     ];
 
     #[test]
@@ -145,8 +156,11 @@ mod tests {
             progress: (1, 3),
             verdict: None,
             advice: Some(Advice::HoldStill),
+            ..Screen::IDLE
         };
         assert_eq!(line(&asking, 0), "[2/3] Nod once - Hold still");
+        let blinks = Screen { action: Some(Action::Blink), left: 2, advice: None, ..asking };
+        assert_eq!(line(&blinks, 0), "[2/3] Blink with both eyes - 2 more times");
         let over = Screen { verdict: Some(Verdict::Denied), advice: None, ..asking };
         assert_eq!(line(&over, 0), "No entry");
         assert_eq!(line(&Screen::IDLE, 1), "Bereit");

@@ -211,6 +211,7 @@ mod tests {
                 captured: Tick::from_millis(i * 33),
                 epoch: 0,
                 digest: i,
+                unchanged: None,
                 faces: 0,
                 second: 0.0,
                 face: None,

@@ -12,7 +12,9 @@
 //! ones; their refusal comes at the end. Times are those of capture; `now` tells whether a frame is too old and from when a
 //! prompt could be seen.
 
+mod advice;
 mod evidence;
+mod gates;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ pub use policy::{ChallengeSource, Gate, Policy};
 
 use crate::base::time::Tick;
 use crate::domain::challenge::{Onset, Plan, Step};
+use crate::domain::fusion;
 use crate::domain::gallery::Identity;
 use crate::domain::gesture::Seen;
 use crate::domain::liveness::{PadPhase, PadVerdict};
@@ -29,7 +32,8 @@ use crate::domain::relief::TurnProof;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::schema::event::{Action, Event, Goal, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
-use evidence::{Evidence, Stream};
+use evidence::{Done, Evidence, Stream};
+use gates::STRANGE;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,8 +50,8 @@ const EMBEDDING_EVERY: Duration = Duration::from_millis(180);
 /// not like oneself any more (measured: similarity falls below 0.5 at extreme pitch).
 const CONTINUITY_YAW: f32 = 25.0;
 const CONTINUITY_PITCH: f32 = 12.0;
-/// So many embeddings in a row must be strange: one blurred frame is.
-const STRANGE: u32 = 2;
+/// A median of PAD this far above its threshold is beyond doubt.
+const STEP_UP_MARGIN: f32 = 0.2;
 /// Without PAD and identity there must still be a face to hold on to.
 const LEAST_EMBEDDINGS: usize = 3;
 
@@ -150,7 +154,8 @@ pub struct Visit {
     identity: Option<Identity>,
     plan: Plan,
     challenge_began: Option<Tick>,
-    shown: Screen,
+    done: Done,
+    screen: Screen,
 }
 
 impl Visit {
@@ -168,7 +173,8 @@ impl Visit {
             identity: None,
             plan: Plan::default(),
             challenge_began: None,
-            shown: Screen::IDLE,
+            done: Done::default(),
+            screen: Screen::IDLE,
         }
     }
 
@@ -229,7 +235,7 @@ impl Visit {
     /// Whether an action of that kind can come to be asked for.
     fn may_ask(&self, of_kind: impl Fn(Action) -> bool) -> bool {
         match &self.policy.challenge {
-            ChallengeSource::Draw(d) => d.actions.iter().any(|a| of_kind(*a)),
+            ChallengeSource::Draw(d) | ChallengeSource::StepUp(d) => d.actions.iter().any(|a| of_kind(*a)),
             ChallengeSource::Fixed { order, .. } => order.iter().any(|(a, _)| of_kind(*a)),
             ChallengeSource::Planned(p) => p.0.iter().any(|s| of_kind(s.action)),
             ChallengeSource::None => false,
@@ -244,46 +250,6 @@ impl Visit {
             State::Assess { until } | State::Asked { until, .. } | State::Rematch { until } => Some(*until),
             State::Between { .. } => self.challenge_began.map(|b| b + self.policy.challenge_limit),
         }
-    }
-
-    /// Each gate as it stands.
-    #[must_use]
-    pub fn gates(&self) -> Vec<(Gate, GateState)> {
-        let reason = self.decision().and_then(|d| d.reason);
-        let granted = self.decision().is_some_and(|d| d.verdict == Verdict::Granted);
-        let past = |assessed: bool| if assessed { GateState::Pass } else { GateState::Wait };
-        let assessed = matches!(self.state, State::Between { .. } | State::Asked { .. } | State::Rematch { .. });
-        Gate::ALL
-            .into_iter()
-            .map(|gate| {
-                let plane = self.evidence.plane && matches!(gate, Gate::Relief | Gate::Pad);
-                let failed =
-                    if plane { gate == Gate::Relief } else { reason.is_some_and(|r| gate_of(r) == Some(gate)) };
-                let state = match gate {
-                    _ if failed => GateState::Fail,
-                    _ if granted => GateState::Pass,
-                    Gate::Intent => past(self.began.is_some()),
-                    Gate::Fresh | Gate::Source | Gate::Timing | Gate::Continuity => past(assessed),
-                    Gate::OneFace if self.evidence.several_since.is_some() => GateState::Fail,
-                    Gate::OneFace => past(self.began.is_some()),
-                    Gate::Quality if self.evidence.trouble.is_some() => GateState::Fail,
-                    Gate::Quality => past(self.began.is_some()),
-                    Gate::Pad => match self.evidence.pad.verdict() {
-                        PadVerdict::Live => GateState::Pass,
-                        PadVerdict::Spoof => GateState::Fail,
-                        PadVerdict::Wait | PadVerdict::Absent => GateState::Wait,
-                    },
-                    Gate::Match => match &self.identity {
-                        None => GateState::Wait,
-                        Some(Identity::Known(_)) => GateState::Pass,
-                        Some(_) => GateState::Fail,
-                    },
-                    Gate::Challenge | Gate::Relief => past(matches!(self.state, State::Rematch { .. })),
-                    Gate::Rematch => GateState::Wait,
-                };
-                (gate, state)
-            })
-            .collect()
     }
 
     /// Takes one input at `now`; effects are to be carried out in order. Ticks must not go backwards.
@@ -330,6 +296,9 @@ impl Visit {
         self.stream.epoch = Some(o.epoch);
         let before = self.stream.newest;
         if !self.stream.admit(o) {
+            if self.is_running() && policy.holds(Gate::Source) && self.injected().is_some() {
+                self.refuse(now, Reason::Injection, out);
+            }
             return;
         }
         if let (State::Waiting { since }, Some(before)) = (&mut self.state, before)
@@ -338,7 +307,7 @@ impl Visit {
             // Two frames with nothing between them do not show that somebody stayed.
             *since = None;
         }
-        if self.is_running() && policy.holds(Gate::Source) && self.stream.duplicates >= 2 {
+        if self.is_running() && policy.holds(Gate::Source) && self.injected().is_some() {
             return self.refuse(now, Reason::Injection, out);
         }
         self.time(now, out);
@@ -400,7 +369,7 @@ impl Visit {
             }
             self.began = Some(began);
             // What repeated itself before anybody was there, as black frames do at night, accuses nobody.
-            self.stream.duplicates = 0;
+            self.stream.forgive();
             self.state = State::Assess { until: at + self.policy.assess_limit };
             out.push(Effect::Record(Event::VisitStarted { visit: self.id, goal: self.policy.goal }));
             self.show(Screen { phase: Phase::Looking, ..Screen::IDLE }, out);
@@ -458,7 +427,7 @@ impl Visit {
         if !ok {
             let trouble = if face.quality == Quality::Ok { Quality::OffPose } else { face.quality };
             self.evidence.trouble = Some(trouble);
-            return self.show(Screen { phase: Phase::Looking, advice: advice(trouble), ..Screen::IDLE }, out);
+            return self.show(Screen { phase: Phase::Looking, advice: advice::against(trouble), ..Screen::IDLE }, out);
         }
         self.evidence.trouble = None;
         self.show(Screen { phase: Phase::Looking, ..Screen::IDLE }, out);
@@ -481,9 +450,10 @@ impl Visit {
         self.evidence.mean = self.claimed();
         self.plan = self.draw(fps);
         self.challenge_began = Some(at);
-        if self.plan.0.is_empty() && matches!(self.policy.challenge, ChallengeSource::Draw(_)) {
-            // Nothing of the deck can be asked at this rate: a slow camera must not take the challenge away.
-            return self.refuse(now, Reason::Degraded, out);
+        if self.plan.0.is_empty() && self.must_ask() {
+            // Nothing of the deck can be asked of this person, or at this rate: neither may take the challenge away.
+            let reason = if self.cannot().is_empty() { Reason::Degraded } else { Reason::SecondFactor };
+            return self.refuse(now, reason, out);
         }
         if self.plan.0.is_empty() {
             return self.finish(now, out);
@@ -491,9 +461,36 @@ impl Visit {
         self.state = State::Between { step: 0, gate: at };
     }
 
+    /// Whether this visit cannot end well without a challenge.
+    fn must_ask(&self) -> bool {
+        match &self.policy.challenge {
+            ChallengeSource::Draw(_) => true,
+            ChallengeSource::StepUp(_) => !self.beyond_doubt(),
+            ChallengeSource::Fixed { .. } | ChallengeSource::Planned(_) | ChallengeSource::None => false,
+        }
+    }
+
+    /// Whether nothing seen so far is near a limit; only then does `step_up` ask for nothing.
+    fn beyond_doubt(&self) -> bool {
+        let known = matches!(self.identity, Some(Identity::Known(_))) || self.policy.goal == Goal::Liveness;
+        let unanimous = self.evidence.votes.windows(2).all(|w| w[0] == w[1]);
+        known && unanimous && self.evidence.pad.is_clear(STEP_UP_MARGIN)
+    }
+
+    /// What the person who was named cannot do; nothing for anybody unknown.
+    fn cannot(&self) -> &[Action] {
+        match &self.identity {
+            Some(Identity::Known(id)) => self.policy.cannot.get(id).map_or(&[], Vec::as_slice),
+            _ => &[],
+        }
+    }
+
     fn draw(&self, fps: f32) -> Plan {
         match &self.policy.challenge {
-            ChallengeSource::Draw(deck) => deck.draw(self.seed, fps),
+            ChallengeSource::StepUp(_) if self.beyond_doubt() => Plan::default(),
+            ChallengeSource::Draw(deck) | ChallengeSource::StepUp(deck) => {
+                deck.without(self.cannot()).draw(self.seed, fps)
+            }
             ChallengeSource::Fixed { deck, order, onsets } => deck.time(self.seed, order, onsets),
             ChallengeSource::Planned(plan) => plan.clone(),
             ChallengeSource::None => Plan::default(),
@@ -603,13 +600,7 @@ impl Visit {
         self.state = State::Asked { step: index, prompted, until, left: step.times };
         out.push(Effect::Record(Event::VisitPrompted { visit: self.id, action: step.action, step: number, of: total }));
         self.show(
-            Screen {
-                phase: Phase::Challenge,
-                action: Some(step.action),
-                progress: (number - 1, total),
-                verdict: None,
-                advice: None,
-            },
+            Screen { left: step.times, window_ms: millis(until.since(prompted)), ..asking(step.action, index, total) },
             out,
         );
     }
@@ -639,6 +630,9 @@ impl Visit {
                 self.evidence.turned = true;
             } else if left > 1 {
                 self.state = State::Asked { step: index, prompted, until, left: left - 1 };
+                let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
+                let window_ms = millis(until.since(now));
+                self.show(Screen { left: left - 1, window_ms, ..asking(step.action, index, total) }, out);
             } else {
                 self.passed(now, at, index, &step, out);
             }
@@ -661,22 +655,18 @@ impl Visit {
         self.evidence.asked_again = Some(index);
         let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
         let done = u8::try_from(index).unwrap_or(u8::MAX);
-        self.show(
-            Screen { phase: Phase::Challenge, action: None, progress: (done, total), verdict: None, advice: None },
-            out,
-        );
+        self.show(Screen { phase: Phase::Challenge, progress: (done, total), ..Screen::IDLE }, out);
         self.state = State::Between { step: index, gate: now };
     }
 
     /// Step `index` was done in time.
-    fn passed(&mut self, now: Tick, at: Tick, index: usize, _step: &Step, out: &mut Vec<Effect>) {
+    fn passed(&mut self, now: Tick, at: Tick, index: usize, step: &Step, out: &mut Vec<Effect>) {
         let next = index + 1;
+        self.done.steps += 1;
+        self.done.turns += usize::from(self.side(step.action).is_some());
         let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
         let done = u8::try_from(next).unwrap_or(u8::MAX);
-        self.show(
-            Screen { phase: Phase::Challenge, action: None, progress: (done, total), verdict: None, advice: None },
-            out,
-        );
+        self.show(Screen { phase: Phase::Challenge, progress: (done, total), ..Screen::IDLE }, out);
         self.state = if next < self.plan.0.len() {
             State::Between { step: next, gate: at }
         } else if !self.rematches() && self.pad_seen() {
@@ -720,7 +710,10 @@ impl Visit {
         let (Some(embedding), true) = (&face.embedding, fit) else { return };
         match (self.judge(embedding), &self.identity) {
             (Identity::Known(a), Some(Identity::Known(b))) if a == *b && !seen => {}
-            (Identity::Known(a), Some(Identity::Known(b))) if a == *b => self.finish(now, out),
+            (Identity::Known(a), Some(Identity::Known(b))) if a == *b => {
+                self.done.rematched = true;
+                self.finish(now, out);
+            }
             (Identity::Known(_), Some(Identity::Known(_))) => self.refuse(now, Reason::ChallengeMismatch, out),
             // Somebody unknown stays unknown, whatever this frame says; a known one may need a better frame.
             (_, Some(Identity::Known(_))) => {}
@@ -729,32 +722,18 @@ impl Visit {
         }
     }
 
-    /// All gates before the verdict have been passed or written down: what remains is to say so.
+    /// Nothing more is waited for: what each gate has to say is put together.
     fn finish(&mut self, now: Tick, out: &mut Vec<Effect>) {
-        if self.policy.holds(Gate::Pad) {
-            match self.evidence.pad.verdict() {
-                PadVerdict::Spoof => return self.refuse(now, Reason::Spoof, out),
-                PadVerdict::Wait => return self.refuse(now, Reason::PoorQuality, out),
-                // Without a network only the challenge can speak for life.
-                PadVerdict::Absent if self.plan.0.is_empty() => return self.refuse(now, Reason::Spoof, out),
-                PadVerdict::Absent | PadVerdict::Live => {}
+        match fusion::judge(|gate| self.shown(gate, now)) {
+            Ok(()) => {
+                let person = match &self.identity {
+                    Some(Identity::Known(id)) if self.policy.goal != Goal::Liveness => Some(id.clone()),
+                    _ => None,
+                };
+                self.decide(now, Verdict::Granted, None, person, out);
             }
+            Err(reason) => self.refuse(now, reason, out),
         }
-        let newest = self.stream.newest.unwrap_or_default();
-        if self.policy.holds(Gate::Fresh) && now.since(newest) > self.policy.max_age {
-            return self.refuse(now, Reason::Degraded, out);
-        }
-        let slow = self.policy.goal == Goal::Identify && self.stream.fps() < self.policy.min_fps;
-        if self.policy.holds(Gate::Fresh) && slow {
-            return self.refuse(now, Reason::Degraded, out);
-        }
-        let person = match (&self.policy.goal, &self.identity) {
-            (Goal::Liveness, _) => None,
-            (_, Some(Identity::Known(id))) => Some(id.clone()),
-            (_, Some(Identity::Ambiguous)) => return self.refuse(now, Reason::AmbiguousMatch, out),
-            _ => return self.refuse(now, Reason::NoMatch, out),
-        };
-        self.decide(now, Verdict::Granted, None, person, out);
     }
 
     fn refuse(&mut self, now: Tick, reason: Reason, out: &mut Vec<Effect>) {
@@ -797,15 +776,16 @@ impl Visit {
             verdict,
             reason,
             person,
+            cause: reason.filter(|r| *r == Reason::Injection).and_then(|_| self.injected()),
+            gates: reason.map(|r| self.open_gates(r, now)).unwrap_or_default(),
             duration_ms: u64::try_from(now.since(began).as_millis()).unwrap_or(u64::MAX),
         }));
         self.show(
             Screen {
                 phase: Phase::Done,
-                action: None,
-                progress: (0, 0),
                 verdict: Some(verdict),
-                advice: reason.and_then(|r| verdict_advice(r, self.evidence.trouble)),
+                advice: reason.and_then(|r| advice::with(r, self.evidence.trouble)),
+                ..Screen::IDLE
             },
             out,
         );
@@ -854,8 +834,8 @@ impl Visit {
     }
 
     fn show(&mut self, screen: Screen, out: &mut Vec<Effect>) {
-        if screen != self.shown {
-            self.shown = screen;
+        if screen != self.screen {
+            self.screen = screen;
             out.push(Effect::Show(screen));
         }
     }
@@ -866,47 +846,17 @@ const fn is_deliberate(action: Action) -> bool {
     matches!(action, Action::TurnLeft | Action::TurnRight | Action::Nod | Action::MouthOpen)
 }
 
+/// The screen that asks for step `index` of `total`.
+fn asking(action: Action, index: usize, total: u8) -> Screen {
+    let done = u8::try_from(index).unwrap_or(u8::MAX);
+    Screen { phase: Phase::Challenge, action: Some(action), progress: (done, total), ..Screen::IDLE }
+}
+
+fn millis(d: Duration) -> u16 {
+    u16::try_from(d.as_millis()).unwrap_or(u16::MAX)
+}
+
 /// Seen by the contour of the eyes.
 const fn needs_eyes(action: Action) -> bool {
     matches!(action, Action::Blink | Action::WinkLeft | Action::WinkRight)
-}
-
-/// The gate that a reason belongs to.
-const fn gate_of(reason: Reason) -> Option<Gate> {
-    Some(match reason {
-        Reason::NoMatch | Reason::AmbiguousMatch => Gate::Match,
-        Reason::Spoof => Gate::Pad,
-        Reason::Injection | Reason::CameraChanged => Gate::Source,
-        Reason::ChallengeFailed => Gate::Timing,
-        Reason::ChallengeTimeout => Gate::Challenge,
-        Reason::ChallengeMismatch => Gate::Rematch,
-        Reason::FaceChanged => Gate::Continuity,
-        Reason::PoorQuality => Gate::Quality,
-        Reason::SeveralFaces => Gate::OneFace,
-        Reason::Degraded => Gate::Fresh,
-        Reason::NoFace => Gate::Intent,
-        _ => return None,
-    })
-}
-
-/// What helps against a poor picture.
-const fn advice(quality: Quality) -> Option<Advice> {
-    Some(match quality {
-        Quality::Ok => return None,
-        Quality::TooSmall => Advice::ComeCloser,
-        Quality::Blurred => Advice::HoldStill,
-        Quality::Dark => Advice::MoreLight,
-        Quality::Bright => Advice::LessLight,
-        Quality::OffPose => Advice::FaceTheCamera,
-        Quality::Several => Advice::OneAtATime,
-    })
-}
-
-/// Advice that goes with a verdict: about the picture, never about identity or PAD.
-fn verdict_advice(reason: Reason, trouble: Option<Quality>) -> Option<Advice> {
-    match reason {
-        Reason::PoorQuality => trouble.and_then(advice),
-        Reason::SeveralFaces => Some(Advice::OneAtATime),
-        _ => None,
-    }
 }

@@ -6,6 +6,8 @@ use crate::domain::gesture::Limits;
 use crate::domain::liveness::PadRule;
 use crate::domain::relief::ReliefRule;
 use crate::schema::event::{Action, Goal};
+use crate::schema::ids::PersonId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +78,8 @@ impl Gate {
 pub enum ChallengeSource {
     /// Drawn from the deck: what a door does.
     Draw(Deck),
+    /// Drawn, but only when something about the visit is near a limit.
+    StepUp(Deck),
     /// A fixed order with onsets drawn, or given one by one.
     Fixed { deck: Deck, order: Vec<(Action, u8)>, onsets: Vec<Duration> },
     /// Every time is given, as for a recording whose actions are known.
@@ -98,6 +102,8 @@ pub struct Policy {
     pub pad_frames: usize,
     pub relief: ReliefRule,
     pub challenge: ChallengeSource,
+    /// What people cannot do; they are asked for other things, and for a second factor when nothing is left.
+    pub cannot: Arc<BTreeMap<PersonId, Vec<Action>>>,
     pub reaction_min: Duration,
     /// Upper end of the whole challenge.
     pub challenge_limit: Duration,
@@ -116,6 +122,8 @@ pub struct Policy {
     pub rematch_limit: Duration,
     /// Frames a second below which `identify` never grants.
     pub min_fps: f32,
+    /// Frames a second above which no camera delivers.
+    pub max_fps: f32,
     removed: Option<Gate>,
 }
 
@@ -135,6 +143,7 @@ impl Policy {
             pad_frames: 5,
             relief: ReliefRule::default(),
             challenge,
+            cannot: Arc::default(),
             reaction_min: ms(150),
             challenge_limit: ms(12_000),
             continuity: 0.3,
@@ -147,6 +156,7 @@ impl Policy {
             assess_limit: ms(8_000),
             rematch_limit: ms(2_500),
             min_fps: 5.0,
+            max_fps: 130.0,
             removed: None,
         }
     }

@@ -213,7 +213,7 @@ impl Attack {
             tremor: [[0.0; 3]; 6],
         };
         let amplitude = dice.within(0.3, 1.5);
-        a.tremor = std::array::from_fn(|_| [amplitude, dice.within(2.0, 8.0), dice.within(0.0, 6.28)]);
+        a.tremor = std::array::from_fn(|_| [amplitude, dice.within(2.0, 8.0), dice.within(0.0, std::f32::consts::TAU)]);
         let sign = if dice.chance(0.67) { 1.0 } else { -1.0 };
         let grows = dice.chance(0.3);
         match species {

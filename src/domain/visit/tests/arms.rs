@@ -100,8 +100,7 @@ fn a_verdict_screen_does_not_tell_why() {
         let screen = sim.log.iter().rev().find_map(|(_, e)| if let Effect::Show(s) = e { Some(*s) } else { None });
         (screen.expect("a screen"), sim.text())
     };
-    let denied =
-        Screen { phase: Phase::Done, action: None, progress: (0, 0), verdict: Some(Verdict::Denied), advice: None };
+    let denied = Screen { phase: Phase::Done, verdict: Some(Verdict::Denied), ..Screen::IDLE };
     for (look, react) in [
         (BOB, PROMPTLY),
         (Look { pad: 0.4, ..ADA }, PROMPTLY),

@@ -6,7 +6,9 @@
 mod arms;
 mod attacks;
 mod frames;
+mod plausible;
 mod properties;
+mod step_up;
 
 use super::*;
 use crate::base::units::LiveScore;
@@ -95,13 +97,17 @@ enum Do {
     /// Age of frames when they are looked at from here on.
     Lag(u64),
     Frozen(bool),
+    /// From here on the face is, or is not, pixel for pixel that of the frame before.
+    Copied(bool),
+    /// The number of the next frame is so many lower.
+    Back(u64),
     /// The source is opened again; its frames count from one.
     Reopen,
     Time,
     Stop,
     Camera,
 }
-use Do::{Answer, Camera, Every, Frozen, Hold, Lag, Pause, Reopen, Stop, Time};
+use Do::{Answer, Back, Camera, Copied, Every, Frozen, Hold, Lag, Pause, Reopen, Stop, Time};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -127,7 +133,7 @@ fn gallery() -> Gallery {
 }
 
 fn deck(actions: &[Action], count: usize) -> Deck {
-    Deck { actions: actions.to_vec(), count, onset_min: ms(400), onset_max: ms(1500), window: ms(2500) }
+    Deck { actions: actions.to_vec(), count, onset_min: ms(400), onset_max: ms(1500), window: ms(2500), blinks: 1 }
 }
 
 /// Prompts in this order, each 600 ms after the gate before it.
@@ -177,6 +183,7 @@ struct Sim {
     /// Frames carry stamps so far in the future.
     ahead: u64,
     frozen: bool,
+    copied: bool,
     epoch: u32,
     frame: u64,
     prompt: Option<Prompt>,
@@ -197,6 +204,7 @@ impl Sim {
             lag: 0,
             ahead: 0,
             frozen: false,
+            copied: false,
             epoch: 1,
             frame: 0,
             prompt: None,
@@ -261,6 +269,7 @@ impl Sim {
             frame: self.frame,
             captured: Tick::from_millis(self.t + self.ahead),
             epoch: self.epoch,
+            unchanged: Some(if self.copied { 1.0 } else { 0.2 }),
             digest: if self.frozen { 1 } else { 1_000_000 * u64::from(self.epoch) + self.frame },
             faces: u32::from(look.there) + u32::from(look.second != 0.0),
             second: look.second,
@@ -333,6 +342,8 @@ impl Sim {
                 self.lag = *age;
             }
             Frozen(on) => self.frozen = *on,
+            Copied(on) => self.copied = *on,
+            Back(by) => self.frame = self.frame.saturating_sub(*by),
             Reopen => {
                 self.epoch += 1;
                 self.frame = 0;

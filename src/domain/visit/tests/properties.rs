@@ -197,6 +197,7 @@ fn disturb(sim: &mut Sim, c: &Chaos) {
                 frame: sim.frame,
                 captured: Tick::from_millis(sim.t + sim.lag - age),
                 epoch: sim.epoch,
+                unchanged: None,
                 digest: if *twice { 5 } else { 10 + sim.t },
                 faces: *faces,
                 second: *second,
