@@ -439,6 +439,6 @@ impl Default for RawLog {
 pub struct RawInsecure {
     /// Allows `challenge.mode = "off"`.
     pub challenge_off: bool,
-    /// File, command, sim and loopback cameras may open a real relay.
+    /// V4L2 nodes without hardware (v4l2loopback, vivid) are opened, and file, command and sim cameras may open a real relay.
     pub virtual_camera: bool,
 }
