@@ -263,6 +263,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             timeout: ms(raw.camera.timeout_ms),
             looped: raw.camera.looped,
             faults: raw.camera.faults.clone(),
+            virtual_allowed: raw.insecure.virtual_camera,
         },
         models: Models {
             pack: raw.models.pack.clone(),

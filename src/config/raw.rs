@@ -458,7 +458,7 @@ impl Default for RawLog {
 pub struct RawInsecure {
     /// Allows `challenge.mode = "off"`.
     pub challenge_off: bool,
-    /// File, command, sim and loopback cameras may open a real relay.
+    /// V4L2 nodes without hardware (v4l2loopback, vivid) are opened, and file, command and sim cameras may open a real relay.
     pub virtual_camera: bool,
     /// Allows `models.pack = "scripted"`: a script says who stands in front and whether alive.
     pub scripted_models: bool,

@@ -81,6 +81,8 @@ pub struct Camera {
     pub looped: bool,
     /// `camera.faults` for `sim`: `stall@2000`, `garble@2000+500`, `unplug@3000`, `freeze@1000` (ms since opening, `+` for how long).
     pub faults: Vec<String>,
+    /// `insecure.virtual_camera`: a V4L2 node without hardware may be opened.
+    pub virtual_allowed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -266,7 +268,8 @@ pub struct Log {
 pub struct Insecure {
     /// `insecure.challenge_off`.
     pub challenge_off: bool,
-    /// `insecure.virtual_camera`: file, command, sim and loopback cameras may open a real relay.
+    /// `insecure.virtual_camera`: V4L2 nodes without hardware are opened, and file, command and sim cameras may open a real
+    /// relay.
     pub virtual_camera: bool,
     /// `insecure.scripted_models`: `models.pack = "scripted"` is allowed.
     pub scripted_models: bool,

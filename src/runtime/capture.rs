@@ -5,7 +5,7 @@ use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
 use crate::config::sections::Camera;
-use crate::ports::{FrameSource, NextFrame, PortError};
+use crate::ports::{FrameSource, NextFrame, PortError, Recovery};
 use crate::schema::event::Event;
 use crate::vision::frame::Frame;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ const LOST: Duration = Duration::from_millis(1500);
 /// Pauses between attempts to open it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// How the refusal of another camera begins.
+const SWAPPED: &str = "it is another camera than at the start";
 
 /// What others may know of the camera.
 #[derive(Debug, Default)]
@@ -49,15 +52,18 @@ impl Capture {
         let mut epoch = 0;
         let mut lost = false;
         let mut identity: Option<String> = None;
+        let mut told_swapped = false;
         while !self.stop.requested() {
             epoch += 1;
             let ended = camera::open(&self.config, self.clock.clone(), epoch).and_then(|mut source| {
                 let now = source.identity();
-                if identity.as_ref().is_some_and(|before| *before != now) {
-                    let what = format!("another camera than before: {now}");
-                    (self.tell)(Event::AlarmCamera { what });
+                let pinned = identity.get_or_insert_with(|| now.clone());
+                if *pinned != now {
+                    // Whoever can swap the camera must not choose what the door sees.
+                    let what = format!("{SWAPPED}: {now} instead of {pinned}");
+                    let hint = "put the first one back, or start cardea again if the change is meant";
+                    return Err(PortError::new("open the camera again", what, hint, Recovery::Reopen));
                 }
-                identity = Some(now.clone());
                 self.pump(&mut *source, &mut lost, &mut pause, &now)
             });
             self.state.delivering.store(false, Ordering::Relaxed);
@@ -72,10 +78,13 @@ impl Capture {
                 Err(e) => e.to_string(),
             };
             tracing::warn!(error = %why, retry_in = ?pause, "camera failed");
-            if !lost {
-                lost = true;
+            // A camera that was swapped is a second fact beside one that was lost.
+            let swapped = why.contains(SWAPPED);
+            if !lost || swapped && !told_swapped {
                 (self.tell)(Event::AlarmCamera { what: why });
             }
+            told_swapped |= swapped;
+            lost = true;
             self.stop.wait(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -17,7 +17,7 @@ use crate::base::time::{Clock, Tick};
 use crate::config::sections::{Camera, CameraKind};
 use crate::ports::{FrameSource, PortError, Recovery};
 use file::{ClipOptions, FileCamera};
-pub use nodes::CameraInfo;
+pub use nodes::{CameraInfo, FormatInfo, SizeInfo};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +52,14 @@ pub fn open(camera: &Camera, clock: Arc<dyn Clock>, epoch: u32) -> Result<Box<dy
 #[must_use]
 pub fn list() -> Vec<CameraInfo> {
     nodes::list(Path::new("/"))
+}
+
+/// What the camera at `node` offers to capture.
+///
+/// # Errors
+/// It cannot be opened, captures nothing, or this build has no V4L2.
+pub fn formats(node: &Path) -> Result<Vec<FormatInfo>, PortError> {
+    v4l2::formats(node)
 }
 
 /// Whether whoever controls this machine's software controls what the camera shows: files, programs, simulators and

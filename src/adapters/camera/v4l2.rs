@@ -2,8 +2,18 @@
 //!
 //! * *fresh again*: after a timeout the library has all buffers queued, and its `next` would queue one of them a second
 //!   time. So the first frame after a stall is taken out and dropped, and the next one is handed out.
+//! * *left over*: the first frame of a stream is dropped. v4l2loopback hands out the last one that was written, however
+//!   long ago, and many USB cameras begin with half a picture.
+//! * *stamps*: the driver's, if it is of the monotonic clock and not in the future. Otherwise (v4l2loopback gives none,
+//!   vivid stamps the end of a frame before it comes) the last moment at which the driver had no frame: a call that had
+//!   to wait shows that. So a frame may look older than it is, never younger.
+//! * *panics of the library*: every panic ends the daemon, so what `v4l` panics on is not called. `query_caps` wants names
+//!   in UTF-8, but the kernel cuts them after 31 bytes, within a character if need be: names come from sysfs
+//!   ([`nodes`]). Dropping a stream panics when the driver refuses to stop: see [`V4l2Camera`]'s `drop`. What is left are
+//!   drivers that break the API itself, as with a colour space that no kernel knows.
 
 use super::nodes;
+use super::{FormatInfo, SizeInfo};
 use crate::base::time::{Clock, Tick};
 use crate::config::sections::Camera;
 use crate::ports::{FrameSource, NextFrame, PortError, Recovery};
@@ -14,12 +24,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use v4l::buffer::{Flags, Metadata, Type};
-use v4l::capability::Flags as Caps;
+use v4l::frameinterval::FrameIntervalEnum;
+use v4l::framesize::FrameSizeEnum;
 use v4l::io::mmap::Stream;
-use v4l::io::traits::CaptureStream;
+use v4l::io::traits::{CaptureStream, Stream as _};
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
-use v4l::{Device, Format, FourCC};
+use v4l::{Device, Format, FourCC, Fraction};
 
 /// Whether this build can open V4L2 cameras.
 pub const BUILT_IN: bool = true;
@@ -27,12 +38,15 @@ pub const BUILT_IN: bool = true;
 const BUFFERS: u32 = 4;
 /// `ENODEV`: the device was unplugged.
 const ENODEV: i32 = 19;
+/// A call that took so long has waited for its frame.
+const WAITED: Duration = Duration::from_millis(3);
+/// Pause after a driver that announces a frame and has none.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// An open, streaming camera.
 pub struct V4l2Camera {
-    /// Dropped before the device: it maps the device's memory.
-    stream: Stream<'static>,
-    _device: Device,
+    /// Empty only while it is dropped.
+    stream: Option<Stream<'static>>,
     clock: Arc<dyn Clock>,
     node: PathBuf,
     identity: String,
@@ -41,6 +55,10 @@ pub struct V4l2Camera {
     epoch: u32,
     /// The last call timed out; see *fresh again*.
     starved: bool,
+    /// A frame has come since the stream began; see *left over*.
+    begun: bool,
+    /// When the driver was last seen without a frame; see *stamps*.
+    empty_at: Tick,
     counter: Counter,
 }
 
@@ -65,17 +83,22 @@ pub fn open(camera: &Camera, clock: Arc<dyn Clock>, epoch: u32) -> Result<Box<dy
         PortError::new(format!("open the camera {}", camera.device), cause, hint, Recovery::Reopen)
     };
     let node = given.canonicalize().map_err(|e| fail(e.to_string(), None))?;
+    let info = nodes::find(Path::new("/"), &node).ok_or_else(|| fail("it is no V4L2 device".into(), None))?;
+    if info.virtual_device && !camera.virtual_allowed {
+        let cause = format!("{} has no hardware behind it: a program can show it any film", info.identity());
+        return Err(fail(cause, Some("choose another camera.device, or for tests set insecure.virtual_camera = true")));
+    }
     let device = Device::with_path(&node).map_err(|e| match e.raw_os_error() {
         Some(13) => fail(e.to_string(), Some("put the user of the daemon into the group `video`")),
         Some(16) => fail(e.to_string(), Some("another program uses it; `fuser -v` on the device names it")),
         _ => fail(e.to_string(), None),
     })?;
-    let caps = device.query_caps().map_err(|e| fail(format!("it is no V4L2 device: {e}"), None))?;
-    if !caps.capabilities.contains(Caps::VIDEO_CAPTURE | Caps::STREAMING) {
-        return Err(fail(format!("`{}` ({}) does not capture video", caps.card, caps.driver), None));
+    let offered = device.enum_formats().map_err(|e| fail(e.to_string(), None))?;
+    let offered: Vec<[u8; 4]> = offered.iter().map(|f| f.fourcc.repr).collect();
+    if offered.is_empty() {
+        // A node for metadata or output, or a loopback that nobody feeds.
+        return Err(fail(format!("`{}` captures no video, or not now", info.name), None));
     }
-    let offered: Vec<[u8; 4]> =
-        device.enum_formats().map_err(|e| fail(e.to_string(), None))?.iter().map(|f| f.fourcc.repr).collect();
     let (wanted, code) = choose(&offered, camera.format).map_err(|e| fail(e, Some("set camera.format to auto")))?;
     let asked = Format::new(camera.width, camera.height, FourCC::new(&code));
     let got = device.set_format(&asked).map_err(|e| {
@@ -94,30 +117,85 @@ pub fn open(camera: &Camera, clock: Arc<dyn Clock>, epoch: u32) -> Result<Box<dy
     let mut stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS)
         .map_err(|e| fail(format!("it gives no buffers: {e}"), Some("another program may be using it")))?;
     stream.set_timeout(camera.timeout);
+    let empty_at = clock.now();
     Ok(Box::new(V4l2Camera {
-        stream,
-        _device: device,
+        stream: Some(stream),
         clock,
-        identity: format!("v4l2 {} {} {} {}", camera.device, caps.driver, caps.card, caps.bus),
+        identity: info.identity(),
         node,
         layout: Layout { format: wanted, width: got.width, height: got.height, stride: got.stride },
         rotation: camera.rotate,
         epoch,
         starved: false,
+        begun: false,
+        empty_at,
         counter: Counter::default(),
     }))
+}
+
+/// What can be read, in the order of preference.
+const KNOWN: [(PixelFormat, [u8; 4]); 5] = [
+    (PixelFormat::Jpeg, *b"MJPG"),
+    (PixelFormat::Jpeg, *b"JPEG"),
+    (PixelFormat::Yuyv, *b"YUYV"),
+    (PixelFormat::Nv12, *b"NV12"),
+    (PixelFormat::Grey, *b"GREY"),
+];
+
+/// What the camera at `node` offers to capture.
+///
+/// # Errors
+/// It cannot be opened, or captures nothing.
+pub fn formats(node: &Path) -> Result<Vec<FormatInfo>, PortError> {
+    let fail = |e: io::Error| {
+        let what = format!("ask {} for its formats", node.display());
+        PortError::new(what, e, nodes::candidates(Path::new("/")), Recovery::Reopen)
+    };
+    let device = Device::with_path(node).map_err(fail)?;
+    let offered = device.enum_formats().map_err(fail)?;
+    Ok(offered
+        .iter()
+        .map(|format| FormatInfo {
+            name: String::from_utf8_lossy(&format.fourcc.repr).trim_end().to_owned(),
+            usable: KNOWN.iter().any(|(_, code)| *code == format.fourcc.repr),
+            sizes: sizes(&device, format.fourcc),
+        })
+        .collect())
+}
+
+/// Sizes and rates of a format; of a range of sizes its ends. Drivers that tell none have none here.
+fn sizes(device: &Device, code: FourCC) -> Vec<SizeInfo> {
+    let offered = device.enum_framesizes(code).unwrap_or_default();
+    let both: Vec<(u32, u32)> = offered
+        .into_iter()
+        .flat_map(|s| match s.size {
+            FrameSizeEnum::Discrete(d) => vec![(d.width, d.height)],
+            FrameSizeEnum::Stepwise(s) => vec![(s.min_width, s.min_height), (s.max_width, s.max_height)],
+        })
+        .collect();
+    both.into_iter()
+        .map(|(width, height)| {
+            let intervals = device.enum_frameintervals(code, width, height).unwrap_or_default();
+            let fps = intervals
+                .iter()
+                .flat_map(|i| match &i.interval {
+                    FrameIntervalEnum::Discrete(every) => vec![rate(*every)],
+                    FrameIntervalEnum::Stepwise(s) => vec![rate(s.min), rate(s.max)],
+                })
+                .collect();
+            SizeInfo { width, height, fps }
+        })
+        .collect()
+}
+
+/// Frames a second of an interval in seconds.
+fn rate(every: Fraction) -> f64 {
+    f64::from(every.denominator) / f64::from(every.numerator.max(1))
 }
 
 /// The format to ask for: the configured one, else the first of MJPG, YUYV, NV12, GREY that is offered. MJPG first,
 /// since USB 2 carries 640x480 at 30 fps in YUYV but not 1280x720.
 fn choose(offered: &[[u8; 4]], configured: Option<PixelFormat>) -> Result<(PixelFormat, [u8; 4]), String> {
-    const KNOWN: [(PixelFormat, [u8; 4]); 5] = [
-        (PixelFormat::Jpeg, *b"MJPG"),
-        (PixelFormat::Jpeg, *b"JPEG"),
-        (PixelFormat::Yuyv, *b"YUYV"),
-        (PixelFormat::Nv12, *b"NV12"),
-        (PixelFormat::Grey, *b"GREY"),
-    ];
     KNOWN
         .into_iter()
         .find(|(format, code)| configured.is_none_or(|c| c == *format) && offered.contains(code))
@@ -186,15 +264,14 @@ impl Counter {
     }
 }
 
-/// When the frame was taken: the driver's stamp if it is of the monotonic clock and neither in the future nor older
-/// than the stream can be; otherwise now, less nothing, since no better is known.
-fn captured(meta: &Metadata, now: Tick) -> Tick {
+/// When the frame was taken, by the driver's stamp; `empty_at` where that cannot be believed. See *stamps*.
+fn captured(meta: &Metadata, empty_at: Tick, now: Tick) -> Tick {
     let monotonic = meta.flags.bits() & Flags::TIMESTAMP_MASK.bits() == Flags::TIMESTAMP_MONOTONIC.bits();
     let (Ok(sec), Ok(usec)) = (u64::try_from(meta.timestamp.sec), u64::try_from(meta.timestamp.usec)) else {
-        return now;
+        return empty_at;
     };
     let stamp = Tick::from_nanos(sec.saturating_mul(1_000_000_000).saturating_add(usec.saturating_mul(1000)));
-    if monotonic && stamp <= now && stamp > Tick::ZERO { stamp } else { now }
+    if monotonic && stamp <= now && stamp > Tick::ZERO { stamp } else { empty_at }
 }
 
 impl V4l2Camera {
@@ -206,41 +283,75 @@ impl V4l2Camera {
         PortError::new(format!("dequeue a frame from {}", self.node.display()), e, hint, Recovery::Reopen)
     }
 
-    /// `None`: nothing came in time.
-    fn waited<T>(&mut self, result: io::Result<T>) -> Result<Option<T>, PortError> {
-        match result {
+    /// One call into the stream; `None`: nothing came in time.
+    fn ask<T>(&mut self, call: impl FnOnce(&mut Stream<'static>) -> io::Result<T>) -> Result<Option<T>, PortError> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        match call(stream) {
             Ok(v) => {
                 self.starved = false;
                 Ok(Some(v))
             }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::TimedOut | io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-                ) =>
-            {
+            Err(e) => {
                 self.starved = true;
-                Ok(None)
+                match e.kind() {
+                    io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(None),
+                    io::ErrorKind::WouldBlock => {
+                        // The driver said that a frame is there, and then had none: it would say so at once again.
+                        std::thread::sleep(RETRY);
+                        Ok(None)
+                    }
+                    _ => Err(self.failed(&e)),
+                }
             }
-            Err(e) => Err(self.failed(&e)),
+        }
+    }
+}
+
+impl Drop for V4l2Camera {
+    /// Dropping a stream stops it and panics when the driver refuses for any other reason than that the device is gone.
+    /// A panic ends the daemon, and a camera is no reason for that. So the stream is stopped here first: if that works, it
+    /// works a second time. If not, the stream is left behind with its memory and its file descriptor. The driver may
+    /// call the camera busy from then on; that is an alarm, a shut door, and an error that says what to do.
+    fn drop(&mut self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        match stream.stop() {
+            Err(e) if e.raw_os_error() != Some(ENODEV) => {
+                tracing::error!(camera = %self.node.display(), error = %e, "the camera does not stop; if it stays busy, start cardea again");
+                std::mem::forget(stream);
+            }
+            _ => drop(stream),
         }
     }
 }
 
 impl FrameSource for V4l2Camera {
     fn next(&mut self, timeout: Duration) -> Result<NextFrame, PortError> {
-        self.stream.set_timeout(timeout);
+        let layout = self.layout;
         if self.starved {
-            let dropped = self.stream.dequeue();
-            if self.waited(dropped)?.is_none() {
+            let dropped = self.ask(|stream| {
+                stream.set_timeout(timeout);
+                stream.dequeue()
+            })?;
+            if dropped.is_none() {
                 return Ok(NextFrame::Stalled);
             }
         }
-        let result = match self.stream.next() {
-            Ok((buffer, meta)) => Ok((take(buffer, meta.bytesused, self.layout), *meta)),
-            Err(e) => Err(e),
-        };
-        let Some((data, meta)) = self.waited(result)? else { return Ok(NextFrame::Stalled) };
+        let clock = Arc::clone(&self.clock);
+        let asked = clock.now();
+        let taken = self.ask(|stream| {
+            stream.set_timeout(timeout);
+            stream.next().map(|(buffer, meta)| {
+                let now = clock.now();
+                (now, take(buffer, meta.bytesused, layout), *meta)
+            })
+        })?;
+        let Some((now, data, meta)) = taken else { return Ok(NextFrame::Stalled) };
+        if now.since(asked) >= WAITED {
+            self.empty_at = asked;
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            return self.next(timeout);
+        }
         let seq = self.counter.number(meta.sequence);
         if meta.flags.contains(Flags::ERROR) {
             return Ok(NextFrame::Torn(format!("the driver marks frame {seq} as damaged")));
@@ -251,7 +362,7 @@ impl FrameSource for V4l2Camera {
         };
         Ok(NextFrame::Frame(Frame {
             seq,
-            captured: captured(&meta, self.clock.now()),
+            captured: captured(&meta, self.empty_at, now),
             epoch: self.epoch,
             format: self.layout.format,
             width: self.layout.width,
@@ -290,8 +401,8 @@ mod tests {
 
     #[test]
     fn only_a_monotonic_stamp_that_is_not_in_the_future_is_believed() {
-        let now = Tick::from_millis(20_000);
-        let at = |m: Metadata| captured(&m, now).as_nanos();
+        let (empty, now) = (Tick::from_millis(19_900), Tick::from_millis(20_000));
+        let at = |m: Metadata| captured(&m, empty, now).as_nanos();
         assert_eq!(at(meta(Flags::TIMESTAMP_MONOTONIC, 19, 500_001)), 19_500_001_000);
         for wrong in [
             meta(Flags::TIMESTAMP_MONOTONIC, 21, 0),
@@ -300,7 +411,7 @@ mod tests {
             meta(Flags::TIMESTAMP_COPY, 19, 0),
             meta(Flags::from(0), 19, 0),
         ] {
-            assert_eq!(at(wrong), now.as_nanos());
+            assert_eq!(at(wrong), empty.as_nanos());
         }
     }
 

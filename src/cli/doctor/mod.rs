@@ -3,6 +3,7 @@
 //! It changes nothing: stores are opened only where they exist, and the guard's socket is looked up, not called, since a
 //! guard that hangs up on its only client puts the line inactive.
 
+mod camera;
 mod checks;
 mod door;
 mod outside;
@@ -12,7 +13,17 @@ use crate::config::{Config, load};
 use serde::Serialize;
 
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// One part, looked at more closely.
+#[derive(clap::Subcommand, Debug)]
+enum Part {
+    /// Lists the cameras with their formats, and measures frames of the configured one.
+    Camera(camera::Args),
+}
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,7 +83,10 @@ const IDS: [&str; 12] = [
     "insecure",
 ];
 
-pub fn run(globals: &Globals, _args: Args) -> Outcome {
+pub fn run(globals: &Globals, args: Args) -> Outcome {
+    if let Some(Part::Camera(args)) = args.part {
+        return camera::run(globals, &args);
+    }
     let checks = match load(&config_inputs(globals)) {
         Ok(config) => look(&config),
         Err(faults) => {
