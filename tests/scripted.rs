@@ -118,3 +118,59 @@ fn a_faulty_script_is_named_with_the_row_and_nothing_is_looked_at() {
     assert_eq!(out.status.code(), Some(69), "{said}");
     assert!(said.contains("script.json") && said.contains("rows[2]"), "{said}");
 }
+
+/// Starts the daemon on the scene's frames until it has decided, and ends it.
+fn run_until_decided(dir: &Path) {
+    use std::io::{BufRead, BufReader};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cardea"));
+    command.args(["run", "--json", "--state"]).arg(dir.join("state"));
+    let more = [
+        "camera.kind=\"file\"".to_owned(),
+        format!("camera.path={:?}", dir.join("frames")),
+        "camera.looped=false".into(),
+        "challenge.sequence=[\"nod\",\"mouth_open\"]".into(),
+        "insecure.fixed_challenge=true".into(),
+        "challenge.onset_min_ms=400".into(),
+        "challenge.onset_max_ms=401".into(),
+        "prompt.kind=\"none\"".into(),
+    ];
+    for s in settings(dir).iter().chain(&more) {
+        command.args(["--set", s]);
+    }
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().expect("starts");
+    let out = child.stdout.take().expect("piped");
+    for line in BufReader::new(out).lines().map_while(Result::ok) {
+        if line.contains("\"relay.released\"") && line.contains("\"deadline\"") || line.contains("\"access.denied\"") {
+            break;
+        }
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .expect("runs");
+    child.wait().expect("ends");
+}
+
+#[test]
+fn a_scripted_visit_moves_the_sim_line_and_why_explains_a_refusal() {
+    for (live, verdict) in [(0.99, "granted"), (0.2, "denied")] {
+        let dir = scene(&script(live, 7));
+        let enrol = cardea(
+            dir.path(),
+            &["enroll", "ada", "--image", &dir.path().join("frames/frame_00000.jpg").display().to_string()],
+        );
+        assert_eq!(enrol.status.code(), Some(0), "{}", String::from_utf8_lossy(&enrol.stderr));
+        run_until_decided(dir.path());
+        let edges = std::fs::read_to_string(dir.path().join("state/relay.edges")).unwrap_or_default();
+        assert_eq!(edges.contains("1 grant"), verdict == "granted", "{edges}");
+        let list = cardea(dir.path(), &["events", "list", "--type", "visit.ended"]);
+        let ended: Value = serde_json::from_slice(&list.stdout).expect("one visit");
+        let why = cardea(dir.path(), &["why", &ended["seq"].to_string()]);
+        let told: Value = serde_json::from_slice(&why.stdout).expect("JSON");
+        assert_eq!(told["verdict"], verdict, "{told}");
+        if verdict == "denied" {
+            assert_eq!((&told["reason"], &told["gates"]["pad"]), (&json!("spoof"), &json!("fail")), "{told}");
+            assert_eq!(told["asked"], json!(["nod", "mouth_open"]));
+            assert!(!told.to_string().contains("0.2"), "a score is in {told}");
+        }
+    }
+}

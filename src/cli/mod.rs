@@ -23,6 +23,7 @@ mod run;
 mod state;
 mod still;
 mod verify;
+mod why;
 
 use crate::adapters::store::EncryptedPeople;
 use crate::config::{Config, Faults, Inputs, load};
@@ -178,6 +179,8 @@ enum Command {
     Identify(identify::Args),
     /// Reads and checks the journal.
     Events(events::Args),
+    /// Why a visit ended as it did, from any record of it.
+    Why(why::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -212,6 +215,7 @@ pub fn main() -> ExitCode {
         Command::Verify(a) => verify::run(&g, a),
         Command::Identify(a) => identify::run(&g, a),
         Command::Events(a) => events::run(&g, a),
+        Command::Why(a) => why::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Config(a) => config::run(&g, a),
@@ -240,4 +244,14 @@ fn known_people(state: &std::path::Path, model: &str) -> Result<Vec<Person>, Fai
     }
     let mut store = EncryptedPeople::open(state)?;
     store.load(model).map_err(|e| Failure::new(Code::Io, e.what, e.cause, e.hint))
+}
+
+/// What people of a state directory cannot do.
+fn people_limits(
+    state: &std::path::Path,
+) -> Result<std::collections::BTreeMap<crate::schema::ids::PersonId, Vec<crate::schema::event::Action>>, Failure> {
+    if !EncryptedPeople::exists(state) {
+        return Ok(std::collections::BTreeMap::new());
+    }
+    Ok(EncryptedPeople::open(state)?.cannot()?)
 }

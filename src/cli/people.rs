@@ -4,7 +4,7 @@ use super::enroll::{Choice, Taken};
 use super::state::{self, Log, io, print};
 use super::{Code, Exit, Failure, Globals, Outcome};
 use crate::ports::{PeopleStore, Person, PersonSummary};
-use crate::schema::event::Event;
+use crate::schema::event::{Action, Event};
 use crate::schema::ids::PersonId;
 use crate::schema::record::rfc3339;
 use clap::{Subcommand, ValueEnum};
@@ -26,6 +26,13 @@ enum Command {
     Show { name: String },
     /// Removes a person with all templates and destroys their key.
     Remove { name: String },
+    /// Notes what a person cannot do and is not asked for; prints it without `--cannot`.
+    Limits {
+        name: String,
+        /// Actions, as `turn_left,turn_right,blink`; `none` takes the note back.
+        #[arg(long, value_name = "A,B")]
+        cannot: Option<String>,
+    },
     /// Writes everybody to a new file, encrypted under a passphrase.
     Export {
         file: PathBuf,
@@ -83,6 +90,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         Command::List => list(globals),
         Command::Show { name } => show(globals, &person(&name)?),
         Command::Remove { name } => remove(globals, &person(&name)?),
+        Command::Limits { name, cannot } => limits(globals, &person(&name)?, cannot.as_deref()),
         Command::Export { file, passphrase_file } => export(globals, &file, &passphrase_file),
         Command::Import(ImportArgs { file: Some(file), passphrase_file: Some(pass), replace, .. }) => {
             import(globals, &file, &pass, replace)
@@ -149,6 +157,38 @@ fn remove(globals: &Globals, id: &PersonId) -> Outcome {
             text += "another process was reading: the encrypted remains leave the file at the next opening\n";
         }
         text
+    };
+    print(&text).map(|_| Exit::Done)
+}
+
+/// What somebody cannot do is told to the visit, which asks for other things; it opens nothing by itself.
+fn limits(globals: &Globals, id: &PersonId, cannot: Option<&str>) -> Outcome {
+    let missing = || Failure::new(Code::Usage, id.as_str(), "is not enrolled", "see `cardea people list`");
+    let mut store = state::people_if_any(globals)?.ok_or_else(missing)?;
+    if let Some(text) = cannot {
+        let action = |word: &str| {
+            let named = Action::from_name(word).filter(|a| *a != Action::Centre);
+            let hint = "use some of blink turn_left turn_right nod mouth_open smile, or none";
+            named.ok_or_else(|| Failure::new(Code::Usage, "--cannot", format!("`{word}` is no such action"), hint))
+        };
+        let words = text.split(',').map(str::trim).filter(|w| *w != "none");
+        let actions: Vec<Action> = words.map(action).collect::<Result<_, _>>()?;
+        let mut log = Log::open(globals)?;
+        if !store.set_cannot(id, &actions)? {
+            return Err(missing());
+        }
+        log.append(Event::PersonLimits { person: id.clone(), cannot: actions })?;
+    } else if !store.list().map_err(io)?.iter().any(|p| p.person == *id) {
+        return Err(missing());
+    }
+    let actions = store.cannot()?.remove(id).unwrap_or_default();
+    let words: Vec<&str> = actions.iter().map(|a| a.name()).collect();
+    let text = if globals.json {
+        format!("{}\n", json!({"person": id, "cannot": words}))
+    } else if words.is_empty() {
+        format!("{id} is asked for everything\n")
+    } else {
+        format!("{id} is never asked for {}\n", words.join(", "))
     };
     print(&text).map(|_| Exit::Done)
 }

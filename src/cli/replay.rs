@@ -100,6 +100,9 @@ fn policy(config: &Config, engine: &mut Engine, args: &Args) -> Result<Policy, F
     let mut policy =
         engine.policy(config, goal, Arc::new(gallery), templates, challenge).map_err(Failure::unavailable)?;
     policy.mirrored |= args.mirrored;
+    if let Some(dir) = &args.people {
+        policy.cannot = Arc::new(super::people_limits(dir)?);
+    }
     Ok(policy)
 }
 

@@ -200,9 +200,8 @@ impl Checker<'_> {
             let what = "scripted lets a file say who is there; it also needs insecure.scripted_models = true";
             self.fault("models.pack", what);
         }
-        if scripted != m.script.is_some() {
-            let what = "models.pack = \"scripted\" and models.script belong together: set both or neither";
-            self.fault_between("models.script", "models.pack", what);
+        if scripted && m.script.is_none() {
+            self.fault_between("models.script", "models.pack", "the pack scripted needs models.script: a JSON file");
         }
     }
 
@@ -267,7 +266,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
         },
         models: Models {
             pack: raw.models.pack.clone(),
-            script: raw.models.script.clone(),
+            script: raw.models.script.clone().filter(|_| raw.models.pack == SCRIPTED),
             packs: here_or(raw.models.packs.as_ref(), "models/packs", "/usr/share/cardea/packs"),
             cache: here_or(raw.models.cache.as_ref(), "models/cache", "/var/lib/cardea/models"),
             precision: raw.models.precision,

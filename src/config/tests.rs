@@ -180,8 +180,7 @@ fn keys_that_disagree_are_a_fault() {
         ("[prompt]\nlanguage = 'xx'", "`xx` is not one of: en"),
         ("[models]\npack = '../x'", "is not a name"),
         ("[models]\npack = 'scripted'\nscript = 'a'", "insecure.scripted_models = true"),
-        ("models.pack = 'scripted'\ninsecure.scripted_models = true", "belong together"),
-        ("models.script = 'a'\ninsecure.scripted_models = true", "belong together"),
+        ("models.pack = 'scripted'\ninsecure.scripted_models = true", "needs models.script"),
         ("[store]\ndir = ''", "is empty"),
     ] {
         let told = faults(text);

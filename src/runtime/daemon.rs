@@ -245,7 +245,8 @@ fn policies(config: &Config, engine: Engine, state: &Path, challenge: ChallengeS
         }
         let people = store.load(judge.embedding_digest())?;
         let (gallery, templates) = judge.gallery(&people);
-        let policy = judge.policy(&config, Goal::Identify, Arc::new(gallery), templates, challenge.clone())?;
+        let mut policy = judge.policy(&config, Goal::Identify, Arc::new(gallery), templates, challenge.clone())?;
+        policy.cannot = Arc::new(store.cannot()?);
         Ok(Some(Arc::new(policy)))
     };
     let Some(first) = make(true)? else {

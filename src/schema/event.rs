@@ -279,6 +279,9 @@ pub enum Event {
     CommandRejected { id: String, command: String, via: String, error: String },
     #[serde(rename = "person.enrolled")]
     PersonEnrolled { person: PersonId, templates: u32 },
+    /// What a person cannot do and is not asked for.
+    #[serde(rename = "person.limits")]
+    PersonLimits { person: PersonId, cannot: Vec<Action> },
     #[serde(rename = "person.removed")]
     PersonRemoved { person: PersonId },
     /// A grant without an edge, or a line that does not follow.

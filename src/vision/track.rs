@@ -29,7 +29,7 @@ struct Level {
     dy: Vec<f32>,
 }
 
-/// A grey picture in [`LEVELS`] sizes.
+/// A grey picture in four sizes.
 pub struct Pyramid(Vec<Level>);
 
 impl Pyramid {

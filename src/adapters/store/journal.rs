@@ -31,6 +31,7 @@ const LAYOUT: Layout = Layout {
     CREATE TRIGGER cursors_advance BEFORE UPDATE ON cursors WHEN NEW.seq < OLD.seq
         BEGIN SELECT RAISE(ABORT, 'a cursor never moves back'); END;
     ",
+    steps: &[],
 };
 
 /// The file's name in the state directory.

@@ -12,7 +12,10 @@ pub(super) struct Layout {
     /// `PRAGMA user_version`.
     pub version: i32,
     pub name: &'static str,
+    /// Lays out an empty file in the newest version.
     pub sql: &'static str,
+    /// Entry `i` takes a file of version `i + 1` to the next one; as many as there are versions before the newest.
+    pub steps: &'static [&'static str],
 }
 
 /// How long a handle waits for another process that is writing.
@@ -67,10 +70,10 @@ pub(super) fn check(conn: &Connection, layout: &Layout, path: &Path) -> Result<b
     Ok(false)
 }
 
-/// Fills an empty file, in one transaction; a file of ours is left alone.
+/// Fills an empty file and takes an older one to the newest version, in one transaction.
 pub(super) fn prepare(conn: &mut Connection, layout: &Layout, path: &Path) -> Result<(), StoreError> {
     if !check(conn, layout, path)? {
-        return Ok(());
+        return upgrade(conn, layout, path);
     }
     let sql = |e: &rusqlite::Error| StoreError::sql(path, "lay out", e);
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| sql(&e))?;
@@ -85,4 +88,22 @@ pub(super) fn prepare(conn: &mut Connection, layout: &Layout, path: &Path) -> Re
         tx.commit().map_err(|e| sql(&e))?;
     }
     Ok(())
+}
+
+fn upgrade(conn: &mut Connection, layout: &Layout, path: &Path) -> Result<(), StoreError> {
+    let mut steps = || -> rusqlite::Result<()> {
+        let version = |c: &Connection| c.pragma_query_value(None, "user_version", |r| r.get::<_, i32>(0));
+        if version(conn)? >= layout.version {
+            return Ok(());
+        }
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Somebody else may have been first.
+        let done = usize::try_from(version(&tx)?).unwrap_or(0).saturating_sub(1);
+        for step in layout.steps.iter().skip(done) {
+            tx.execute_batch(step)?;
+        }
+        tx.pragma_update(None, "user_version", layout.version)?;
+        tx.commit()
+    };
+    steps().map_err(|e| StoreError::sql(path, "upgrade", &e))
 }

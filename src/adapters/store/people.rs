@@ -11,16 +11,17 @@ use super::seal::{self, Key, bound};
 use super::{StoreError, Trouble, files};
 use crate::domain::gallery::Template;
 use crate::ports::{PeopleStore, Person, PersonSummary, PortError};
+use crate::schema::event::Action;
 use crate::schema::ids::PersonId;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub(super) const LAYOUT: Layout = Layout {
     application_id: 0x4361_5065,
-    version: 1,
+    version: 2,
     name: "people store",
     sql: "
     CREATE TABLE key (id INTEGER PRIMARY KEY CHECK (id = 0), fingerprint TEXT NOT NULL) STRICT;
@@ -29,8 +30,15 @@ pub(super) const LAYOUT: Layout = Layout {
         sealed BLOB NOT NULL) STRICT;
     CREATE INDEX templates_of ON templates (person);
     CREATE TABLE lockout (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL) STRICT;
+    CREATE TABLE cannot (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, actions TEXT NOT NULL) STRICT;
     ",
+    steps: &["
+    CREATE TABLE cannot (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, actions TEXT NOT NULL) STRICT;
+    "],
 };
+
+/// What sealed bytes are bound to: another form of sealing, not of the tables around, would be another number.
+const SEALING: i32 = 1;
 
 const FILE: &str = "people.db";
 
@@ -164,6 +172,48 @@ impl EncryptedPeople {
             self.erase();
         }
         Ok(())
+    }
+
+    /// What people cannot do, of those for whom something was said.
+    ///
+    /// # Errors
+    /// The file cannot be read, or names an action that this version does not know.
+    pub fn cannot(&mut self) -> Result<BTreeMap<PersonId, Vec<Action>>, StoreError> {
+        let sql = |e: rusqlite::Error| StoreError::sql(&self.path, "read", &e);
+        let mut rows = self.conn.prepare_cached("SELECT person, actions FROM cannot").map_err(sql)?;
+        let rows = rows.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).map_err(sql)?;
+        rows.map(|row| {
+            let (name, text) = row.map_err(sql)?;
+            let actions: Option<Vec<Action>> = text.split(',').map(Action::from_name).collect();
+            match (PersonId::new(&name), actions) {
+                (Ok(id), Some(actions)) => Ok((id, actions)),
+                _ => Err(tampered(&self.path, &name, "what the person cannot do is not readable")),
+            }
+        })
+        .collect()
+    }
+
+    /// Notes what a person cannot do, in place of what was noted before; false when there is no such person.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub fn set_cannot(&mut self, id: &PersonId, actions: &[Action]) -> Result<bool, StoreError> {
+        let sql = |e: rusqlite::Error| StoreError::sql(&self.path, "write to", &e);
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).map_err(sql)?;
+        let known: Option<i64> = tx
+            .query_row("SELECT 1 FROM people WHERE person = ?1", [id.as_str()], |r| r.get(0))
+            .optional()
+            .map_err(sql)?;
+        if known.is_none() {
+            return Ok(false);
+        }
+        tx.execute("DELETE FROM cannot WHERE person = ?1", [id.as_str()]).map_err(sql)?;
+        if !actions.is_empty() {
+            let words: Vec<&str> = actions.iter().map(|a| a.name()).collect();
+            tx.execute("INSERT INTO cannot VALUES (?1, ?2)", params![id.as_str(), words.join(",")]).map_err(sql)?;
+        }
+        tx.commit().map_err(sql)?;
+        Ok(true)
     }
 
     fn data_version(&self) -> Result<i64, StoreError> {
@@ -371,12 +421,12 @@ fn unwrap(master: &Master, path: &Path, name: &str, wrapped: &[u8]) -> Result<Ke
 
 /// What a data key is bound to.
 fn owner(name: &str) -> Vec<u8> {
-    bound(&[b"key", name.as_bytes(), &LAYOUT.version.to_le_bytes()])
+    bound(&[b"key", name.as_bytes(), &SEALING.to_le_bytes()])
 }
 
 /// What a template is bound to: person, network, layout.
 fn place(name: &str, model: &str) -> Vec<u8> {
-    bound(&[b"template", name.as_bytes(), model.as_bytes(), &LAYOUT.version.to_le_bytes()])
+    bound(&[b"template", name.as_bytes(), model.as_bytes(), &SEALING.to_le_bytes()])
 }
 
 fn tampered(path: &Path, name: &str, cause: &str) -> StoreError {

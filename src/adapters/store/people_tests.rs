@@ -349,3 +349,31 @@ fn an_import_is_all_or_nothing() {
     assert_eq!(q.import(&file, b"correct horse battery", true).expect("replaces").len(), 2);
     assert_eq!(q.load_all().expect("loads"), p.load_all().expect("loads"));
 }
+
+#[test]
+fn what_somebody_cannot_do_is_kept_and_goes_with_the_person() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = EncryptedPeople::open(dir.path()).expect("opens");
+    let ada = PersonId::new("ada").expect("a name");
+    assert!(!store.set_cannot(&ada, &[Action::Nod]).expect("says"), "nobody of that name");
+    store.add(&ada, &[template("m", 1, 8)], 0).expect("adds");
+    assert!(store.set_cannot(&ada, &[Action::TurnLeft, Action::Blink]).expect("writes"));
+    let noted = store.cannot().expect("reads");
+    assert_eq!(noted.get(&ada), Some(&vec![Action::TurnLeft, Action::Blink]));
+    store.remove(&ada).expect("removes");
+    assert!(store.cannot().expect("reads").is_empty());
+}
+
+#[test]
+fn a_store_of_the_first_layout_is_taken_along_with_its_people() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ada = PersonId::new("ada").expect("a name");
+    {
+        let mut store = EncryptedPeople::open(dir.path()).expect("opens");
+        store.add(&ada, &[template("m", 1, 8)], 0).expect("adds");
+        store.conn.execute_batch("DROP TABLE cannot; PRAGMA user_version = 1;").expect("as it was");
+    }
+    let mut store = EncryptedPeople::open(dir.path()).expect("opens an older one");
+    assert_eq!(store.load("m").expect("reads").len(), 1);
+    assert!(store.set_cannot(&ada, &[Action::Nod]).expect("writes"));
+}
