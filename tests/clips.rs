@@ -80,6 +80,22 @@ fn the_enrolled_person_is_granted_with_the_same_bytes_every_time() {
 }
 
 #[test]
+fn in_int8_the_same_visits_have_the_same_verdicts() {
+    if !ffmpeg("in_int8_the_same_visits") {
+        return;
+    }
+    let p01 = clip("live_turn_p01.mov");
+    for (enrolled, expected) in [("p01", words("granted", "", "p01")), ("p02", words("denied", "no_match", ""))] {
+        let enrol = format!("{enrolled}={}", selfie(enrolled).display());
+        let of = |precision| {
+            let precision = ["--precision", precision];
+            summary(&replay(&[&["--clip", &p01, "--enroll", &enrol][..], &LEFT_RIGHT, &precision].concat()))
+        };
+        assert_eq!((of("fp32"), of("int8")), (expected.clone(), expected));
+    }
+}
+
+#[test]
 fn a_stranger_performs_the_whole_challenge_and_is_told_at_its_end() {
     if !ffmpeg("a_stranger_performs_the_whole_challenge") {
         return;

@@ -122,6 +122,33 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_shows_this_table() {
+        let text = include_str!("../../docs/liveness.md");
+        let word = |r: Reason| serde_json::to_value(r).ok().and_then(|v| v.as_str().map(str::to_owned)).expect("a word");
+        let shown: Vec<Vec<&str>> = text
+            .lines()
+            .skip_while(|l| !l.starts_with("| gate |"))
+            .skip(2)
+            .take_while(|l| l.starts_with('|'))
+            .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(shown.len(), TABLE.len());
+        for (row, cells) in TABLE.iter().zip(shown) {
+            let missing = match row.missing {
+                Missing::Deny(r) => format!("denied {}", word(r)),
+                Missing::TryAgain(r) => format!("try_again {}", word(r)),
+            };
+            let instead = match row.instead {
+                Instead::Never => "never".to_owned(),
+                Instead::Nothing => "nothing".to_owned(),
+                Instead::StepUp(g) => format!("`{}`", g.name()),
+            };
+            let [gate, _wants, m, i] = cells[..] else { panic!("four cells, not {cells:?}") };
+            assert_eq!((gate, m, i), (&*format!("`{}`", row.gate.name()), &*missing, &*instead));
+        }
+    }
+
+    #[test]
     fn every_gate_alone_can_refuse_whatever_the_others_say() {
         assert_eq!(with(&[]), Ok(()));
         for gate in Gate::ALL {
