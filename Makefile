@@ -1,6 +1,7 @@
 # make demo [HEADLESS=1]   builds, installs what is missing and plays the sample visits
 # make test                everything that must hold, the cheapest first; ends with "N passed, N failed"
 # make lint models bench   parts of it
+# make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 SHELL := /bin/bash
 FEATURES := --features v4l2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -9,7 +10,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench setup deny-tool
+.PHONY: demo test lint lint-quick models bench hil setup deny-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -59,3 +60,7 @@ bench: setup models
 	cargo bench $(FEATURES) --benches
 	cargo build --release $(FEATURES)
 	$(TARGET)/release/cardea bench
+
+hil: setup models
+	cargo build $(FEATURES)
+	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = ROOT / "tests" / "expected"
 
 UNIT, PROPERTY, INTEGRATION, DOC = "unit", "property", "integration", "doc"
-BROKER, PROCESSES, CLIPS = "real broker", "real processes", "real clips"
-KINDS = [UNIT, PROPERTY, BROKER, PROCESSES, CLIPS, INTEGRATION, DOC]
+BROKER, PROCESSES, CLIPS, BENCH = "real broker", "real processes", "real clips", "virtual bench"
+KINDS = [UNIT, PROPERTY, BROKER, PROCESSES, CLIPS, BENCH, INTEGRATION, DOC]
 
 # By the name of the file in tests/; every other one is `integration`.
 KIND_OF_FILE = {
@@ -30,6 +30,7 @@ KIND_OF_FILE = {
     "daemon": PROCESSES,
     "clips": CLIPS,
     "faces": CLIPS,
+    "hil": BENCH,
 }
 
 RUNNING = re.compile(r"^\s+Running (?:unittests )?(\S+) \(")

@@ -13,8 +13,14 @@ for program in gcc make strip; do
   command -v "$program" >/dev/null || die 69 "$program is missing; let scripts/setup.sh install build-essential"
 done
 
-image=$(apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: linux-image-\([0-9].*\)/\1/p' | head -n 1)
-[ -n "$image" ] || die 69 "apt knows no linux-image-amd64; run apt-get update as root"
+newest() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: linux-image-\([0-9].*\)/\1/p' | head -n 1; }
+image=$(newest)
+if [ -z "$image" ]; then
+  # A fresh machine has no package lists yet.
+  if [ "$(id -u)" -eq 0 ]; then apt-get update -q >&2; elif command -v sudo >/dev/null; then sudo apt-get update -q >&2; fi
+  image=$(newest)
+fi
+[ -n "$image" ] || die 77 "apt knows no linux-image-amd64; let an administrator run apt-get update (Debian is needed)"
 series=$(cut -d. -f1-2 <<<"$image")
 
 fetch() { # fetch DIR PACKAGE...: exactly these packages

@@ -18,15 +18,24 @@ pub fn shared() -> PathBuf {
     dir
 }
 
+/// Whether `CARDEA_TEST_WITHOUT=tool,…` leaves `test` out; then it says so.
+#[allow(dead_code)]
+pub fn left_out(tool: &str, test: &str) -> bool {
+    let without = std::env::var("CARDEA_TEST_WITHOUT").unwrap_or_default();
+    let left_out = without.split(',').any(|name| name.trim() == tool);
+    if left_out {
+        println!("left out: {test} (without {tool})");
+    }
+    left_out
+}
+
 /// Whether `test` may run, which needs `tool` on the path. Only `CARDEA_TEST_WITHOUT=tool,…` leaves it out, and says so.
 ///
 /// # Panics
 /// When the tool is missing and was not left out by name.
 #[allow(dead_code)]
 pub fn has(tool: &str, package: &str, test: &str) -> bool {
-    let without = std::env::var("CARDEA_TEST_WITHOUT").unwrap_or_default();
-    if without.split(',').any(|name| name.trim() == tool) {
-        println!("left out: {test} (without {tool})");
+    if left_out(tool, test) {
         return false;
     }
     let paths = std::env::var_os("PATH").unwrap_or_default();
