@@ -360,9 +360,14 @@ impl FrameSource for V4l2Camera {
             Ok(data) => data,
             Err(why) => return Ok(NextFrame::Torn(why)),
         };
+        let captured = captured(&meta, self.empty_at, now);
+        if captured == self.empty_at {
+            // Several frames may have lain there since; their stamps must rise all the same.
+            self.empty_at = captured + Duration::from_nanos(1);
+        }
         Ok(NextFrame::Frame(Frame {
             seq,
-            captured: captured(&meta, self.empty_at, now),
+            captured,
             epoch: self.epoch,
             format: self.layout.format,
             width: self.layout.width,
