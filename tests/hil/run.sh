@@ -2,10 +2,10 @@
 # run.sh SCENARIO.sh [OUT]: boots the guest, runs the scenario in it, prints its log, returns its exit status.
 # OUT is shared with the guest as /hil/out and writable there; what a scenario needs of the host is put in before.
 #
-# The guest's clock is counted from its instructions (-icount), not taken from the host: an instruction is one
-# nanosecond, whatever the emulation costs and whoever else uses the machine. So the guest is a slow but steady machine
-# of its own, every limit of the daemon stays as it is at a door, and a run is the same on a busy host. KVM is not used:
-# it needs rights that a build machine seldom gives, and hangs where /dev/kvm is nested.
+# The guest's clock is counted from its instructions (-icount): an instruction is one nanosecond, whatever the emulation
+# costs. So every limit of the daemon stays as it is at a door. Only where the guest waits does its clock follow the
+# host's (sleep=on); without that it would leap over every wait for the host's files. KVM is not used: it needs rights
+# that a build machine seldom gives, and hangs where /dev/kvm is nested.
 source "$(dirname "$0")/lib.sh"
 
 scenario=${1:?usage: run.sh SCENARIO.sh [OUT]}
