@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn the_documentation_shows_this_table() {
         let text = include_str!("../../docs/liveness.md");
-        let word = |r: Reason| serde_json::to_value(r).ok().and_then(|v| v.as_str().map(str::to_owned)).expect("a word");
+        let word =
+            |r: Reason| serde_json::to_value(r).ok().and_then(|v| v.as_str().map(str::to_owned)).expect("a word");
         let shown: Vec<Vec<&str>> = text
             .lines()
             .skip_while(|l| !l.starts_with("| gate |"))

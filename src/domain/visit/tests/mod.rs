@@ -191,6 +191,8 @@ struct Sim {
     /// Frames as they were looked at, with the time of that.
     fed: Vec<(Tick, Observation)>,
     log: Vec<(Tick, Effect)>,
+    /// Inputs given so far.
+    steps: u64,
 }
 
 impl Sim {
@@ -211,6 +213,7 @@ impl Sim {
             pose: (0.0, 0.0),
             fed: Vec::new(),
             log: Vec::new(),
+            steps: 0,
         }
     }
 
@@ -219,6 +222,7 @@ impl Sim {
     }
 
     fn tell(&mut self, now: Tick, input: Input<'_>) {
+        self.steps += 1;
         for effect in self.visit.handle(now, input) {
             if let Effect::Record(Event::VisitPrompted { action, step, .. }) = &effect {
                 let plan = &self.visit.plan.0;

@@ -1,6 +1,7 @@
 //! Whatever arrives in whatever order: at most one verdict, none without its grounds, no panic, no standstill.
 
 use super::*;
+use crate::domain::fusion::Evidence as Shown;
 use crate::domain::gesture::median;
 use proptest::prelude::*;
 
@@ -52,6 +53,11 @@ fn grounds(sim: &Sim, d: &Decision) {
     }
     if d.goal == Goal::Identify {
         assert!(sim.visit.stream.fps() >= sim.policy.min_fps, "granted at {} fps", sim.visit.stream.fps());
+    }
+    for gate in Gate::ALL {
+        let shown = sim.visit.shown(gate, d.at);
+        let grounds = matches!(shown, Shown::Pass | Shown::NotAsked);
+        assert!(grounds, "granted though {} says {shown:?}", gate.name());
     }
     steps(sim);
 }
@@ -265,6 +271,26 @@ proptest! {
         prop_assert!(!sim.visit.is_running(), "still running: {}", sim.text());
         audit(&sim);
     }
+}
+
+/// A million inputs, with people among them who do what they are asked, so that there are grants to look at.
+#[test]
+fn a_million_steps_of_anything_give_no_grant_without_every_gate() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let what = (goal(), source(), any::<[u8; 32]>(), proptest::collection::vec(chaos(), 1..60));
+    let (mut steps, mut granted) = (0_u64, 0_u64);
+    while steps < 1_000_000 {
+        let (goal, source, seed, script) = what.new_tree(&mut runner).expect("no filter in it").current();
+        let mut sim = Sim::new(policy(goal, source), seed);
+        for c in &script {
+            disturb(&mut sim, c);
+        }
+        audit(&sim);
+        steps += sim.steps;
+        granted += u64::from(sim.granted());
+    }
+    assert!(granted >= 100, "only {granted} grants were looked at");
 }
 
 /// How a person and a camera differ from the ordinary, without being wrong.
