@@ -258,6 +258,7 @@ impl<'a> Replay<'a> {
             "yaw_deg": f.map(|f| round(f.pose.yaw)), "pitch_deg": f.map(|f| round(f.pose.pitch)),
             "roll_deg": f.map(|f| round(f.pose.roll)), "openness": s.and_then(|s| s.openness).map(|e| e.map(round)),
             "mouth": s.map(|s| round(s.mouth_gap)), "smile": s.map(|s| round(s.corner_lift)),
+            "relief": f.and_then(|f| f.relief).map(|r| [r.yaw_deg, r.parallax, r.bow].map(round)),
             "brow": s.map(|s| round(s.brow)), "pad": pad, "action": action, "gates": gates,
         });
         if self.globals.json {

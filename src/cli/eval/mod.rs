@@ -8,6 +8,7 @@ mod gallery;
 mod labels;
 mod pad;
 mod stats;
+mod turns;
 
 use super::{Failure, Globals, Outcome};
 use crate::config::Config;

@@ -194,7 +194,10 @@ impl Visit {
         let e = &self.evidence;
         match &self.state {
             State::Waiting { .. } | State::Done(_) => Wants::default(),
-            State::Assess { .. } => Wants { eyes: self.may_blink(), pad: true, embedding: true, relief: ReliefAsk::No },
+            // Somebody may begin to turn as soon as the first prompt is there: the reference is from before.
+            State::Assess { .. } => {
+                Wants { eyes: self.may_blink(), pad: true, embedding: true, relief: ReliefAsk::Ready }
+            }
             State::Between { step, .. } | State::Asked { step, .. } => Wants {
                 eyes: self.plan.0.get(*step).is_some_and(|s| s.action == Action::Blink),
                 pad: due(e.last_pad, PAD_EVERY),
