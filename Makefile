@@ -2,6 +2,7 @@
 # make test                everything that must hold, the cheapest first; ends with "N passed, N failed"
 # make lint models bench   parts of it
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
+# make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
 SHELL := /bin/bash
 FEATURES := --features v4l2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -10,7 +11,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench hil setup deny-tool
+.PHONY: demo test lint lint-quick models bench attacks hil setup deny-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -55,6 +56,15 @@ else
 	@python3 models/build/build.py make --pack registry --out $(CACHE) >&2
 endif
 	@python3 models/build/build.py samples --out $(CACHE)/samples >&2
+
+# Stills of real people, which are not part of this project.
+STILLS ?= $(or $(CARDEA_SHARED),../shared)/data/faces
+N ?= 10000
+SEED ?= 1
+
+attacks: setup models
+	@cargo build --release $(FEATURES) >&2
+	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --json
 
 bench: setup models
 	cargo bench $(FEATURES) --benches

@@ -29,6 +29,7 @@ KIND_OF_FILE = {
     "demo": PROCESSES,
     "daemon": PROCESSES,
     "clips": CLIPS,
+    "attacks": CLIPS,
     "faces": CLIPS,
     "liars": CLIPS,
     "pad": CLIPS,

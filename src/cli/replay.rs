@@ -257,9 +257,7 @@ impl<'a> Replay<'a> {
             "mouth": s.map(|s| round(s.mouth_gap)), "smile": s.map(|s| round(s.corner_lift)),
             "brow": s.map(|s| round(s.brow)), "tongue": s.and_then(|s| s.tongue).map(round),
             "unchanged": o.unchanged.map(round),
-            "relief": f.and_then(|f| f.relief.as_ref()).map(|r| {
-                json!({"yaw_deg": round(r.yaw_deg), "parallax": round(r.parallax), "bow": round(r.bow)})
-            }),
+            "relief": f.and_then(|f| f.relief).map(|r| [r.yaw_deg, r.parallax, r.bow].map(round)),
             "pad": pad, "action": action, "gates": gates,
         });
         if self.globals.json {

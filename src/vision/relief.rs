@@ -51,12 +51,14 @@ const EYE: f32 = 90.0;
 const LEAST_EYE: f32 = 30.0;
 /// Side of the region around a face, in outer-eye distances.
 const REGION: f32 = 4.0;
-/// A reference must look so straight: about 11 degrees of yaw.
-const FRONTAL: f32 = 0.45;
+/// A reference must look so straight: about 15 degrees of yaw.
+const FRONTAL: f32 = 0.6;
 /// Another frame becomes the reference when it looks straighter by this; less is noise of the mesh.
 const STRAIGHTER: f32 = 0.04;
-/// Before the prompt, a reference older than this is replaced by any frame that is straight enough.
-const REFERENCE_AGE: Duration = Duration::from_millis(700);
+/// Before the prompt the reference is followed about so often, lest the way to the prompt's first frame be too far.
+const KEEP: Duration = Duration::from_millis(60);
+/// After this time a younger frame that looks as straight as the best one is better: points creep while they are followed.
+const RENEW: Duration = Duration::from_millis(1000);
 /// Frames farther apart than this (below 12 a second) are searched in a wider window.
 const SLOW: Duration = Duration::from_millis(84);
 /// Values of which the median is told.
@@ -189,7 +191,9 @@ impl View {
 /// One reference and where its points have got to.
 struct Chain {
     since: Tick,
+    /// How lopsided the reference looks, and the straightest one before it for the same prompt.
     lopsided: f32,
+    best: f32,
     yaw: f32,
     scale: f32,
     reference: [Point; TRACKED],
@@ -204,11 +208,12 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(sample: &Sample, at: Tick) -> Option<Chain> {
+    fn new(sample: &Sample, at: Tick, best: f32) -> Option<Chain> {
         let scale = EYE / distance(sample.points[EYES[0]], sample.points[EYES[1]]).max(1.0);
         Some(Chain {
             since: at,
-            lopsided: sample.lopsided,
+            lopsided: sample.lopsided.abs(),
+            best,
             yaw: sample.yaw,
             scale,
             reference: sample.points,
@@ -291,20 +296,23 @@ impl Follower {
             return None;
         }
         let sample = sample?;
-        let stale = ask == ReliefAsk::Ready;
-        let straighter = |c: &Chain| {
-            sample.lopsided.abs() < c.lopsided.abs() - STRAIGHTER || (stale && at.since(c.since) > REFERENCE_AGE)
+        let now = sample.lopsided.abs();
+        let better = |c: &Chain| {
+            let renewed = ask == ReliefAsk::Ready && at.since(c.since) > RENEW && now < c.best + STRAIGHTER;
+            now < c.lopsided - STRAIGHTER || renewed
         };
-        if sample.lopsided.abs() <= FRONTAL && self.chain.as_ref().is_none_or(straighter) {
-            self.chain = Chain::new(sample, at);
-            return None;
-        }
-        if ask != ReliefAsk::Follow {
+        if now <= FRONTAL && self.chain.as_ref().is_none_or(better) {
+            let best = self.chain.as_ref().map_or(now, |c| c.best.min(now));
+            self.chain = Chain::new(sample, at, best);
             return None;
         }
         let chain = self.chain.as_mut()?;
+        if ask == ReliefAsk::Ready && at.since(chain.at) < KEEP {
+            return None;
+        }
         match chain.step(sample, at) {
-            Some(values) => chain.tell(values),
+            Some(values) if ask == ReliefAsk::Follow => chain.tell(values),
+            Some(_) => None,
             None => {
                 self.chain = None;
                 None
@@ -613,7 +621,7 @@ mod tests {
         assert!(f.chain.is_none());
         f.see(at(33), ReliefAsk::Ready, Some(&side));
         f.see(at(66), ReliefAsk::Ready, Some(&front));
-        let lopsided = |f: &Follower| f.chain.as_ref().map(|c| c.lopsided.abs() < 0.01);
+        let lopsided = |f: &Follower| f.chain.as_ref().map(|c| c.lopsided < 0.01);
         assert_eq!(lopsided(&f), Some(true), "the most frontal frame");
         f.see(at(99), ReliefAsk::Ready, Some(&side));
         assert_eq!(lopsided(&f), Some(true), "is kept");

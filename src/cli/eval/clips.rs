@@ -3,6 +3,7 @@
 
 use super::actions::{Event, Tally, Truth, frame_time};
 use super::labels::Table;
+use super::turns;
 
 use crate::cli::clip::{Look, Screening};
 use crate::cli::{Code, Exit, Failure, Globals, Outcome, clip};
@@ -10,7 +11,7 @@ use crate::config::Config;
 use crate::domain::challenge::{Onset, Plan, Step};
 use crate::domain::gallery::Gallery;
 use crate::domain::observation::Observation;
-use crate::domain::visit::{ChallengeSource, Decision, Input, Policy, Visit};
+use crate::domain::visit::{ChallengeSource, Decision, Gate, Input, Policy, Visit};
 use crate::runtime::engine::{Engine, deck};
 use crate::schema::event::{Action, Goal, Reason, Verdict};
 use crate::schema::ids::VisitId;
@@ -55,6 +56,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
     let table = Table::read(&args.labels, &["file", "label"])?;
     let mut tally = Tally::default();
     let mut clips = Vec::new();
+    let mut reliefs = turns::Turns::default();
     let mut totals = BTreeMap::<String, BTreeMap<String, u64>>::new();
     let bar = super::progress(table.rows().count(), "clips");
     for (i, row) in table.rows().enumerate() {
@@ -68,6 +70,9 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
         let plan = own_order(config, &all, &events, fps, before, i as u64);
         let asked: Vec<&str> = plan.0.iter().map(|s| s.action.name()).collect();
         let own = visit(&engine, config, &looks, ChallengeSource::Planned(plan.clone()), i as u64)?;
+        let pose_only = visit_without(&engine, config, &looks, ChallengeSource::Planned(plan), i as u64)?;
+        let of = turns::of(&name, &looks, &events, fps);
+        reliefs.add(&label, of);
         let mut passed = 0;
         let tries = if label == "live" { 0 } else { args.random };
         for n in 0..tries {
@@ -84,11 +89,11 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
             *totals.entry(label.clone()).or_default().entry("random_passed".into()).or_default() += u64::from(passed);
         }
         clips.push(json!({"file": name, "label": label, "verdict": verdict, "reason": reason, "challenge": asked,
-                          "passed_random": passed, "random_tries": tries, "frames": all.len()}));
+                          "verdict_pose_only": pose_only, "decided_at_ms": own.as_ref().map(|d| d.at.as_millis()), "passed_random": passed, "random_tries": tries, "frames": all.len()}));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let report = json!({"actions": tally.report(), "clips": clips, "totals": totals, "fps": args.fps,
+    let report = json!({"actions": tally.report(), "clips": clips, "totals": totals, "turns": reliefs.report(), "fps": args.fps,
                         "pack": config.models().pack, "precision": engine.precision_name()});
     super::faces::print(globals, &report);
     Ok(Exit::Done)
@@ -146,6 +151,18 @@ fn own_order(
     Plan(steps)
 }
 
+/// The verdict that the same visit would have come to without the relief of turns.
+fn visit_without(
+    engine: &Engine,
+    config: &Config,
+    all: &[Look],
+    challenge: ChallengeSource,
+    number: u64,
+) -> Result<Verdict, Failure> {
+    let policy = policy(engine, config, challenge)?.without(Gate::Relief);
+    Ok(play(policy, all, clip::seed(number, "visit")).map_or(Verdict::TryAgain, |d| d.verdict))
+}
+
 /// Plays a visit for liveness on a clip, which begins again until there is a verdict.
 fn visit(
     engine: &Engine,
@@ -154,6 +171,10 @@ fn visit(
     challenge: ChallengeSource,
     number: u64,
 ) -> Result<Option<Decision>, Failure> {
+    Ok(play(policy(engine, config, challenge)?, all, clip::seed(number, "visit")))
+}
+
+fn policy(engine: &Engine, config: &Config, challenge: ChallengeSource) -> Result<Policy, Failure> {
     let nobody = Gallery::new(engine.metric(), 1, &BTreeMap::new()).0;
     let mut policy: Policy =
         engine.policy(config, Goal::Liveness, Arc::new(nobody), 1, challenge).map_err(Failure::unavailable)?;
@@ -161,7 +182,7 @@ fn visit(
         // The clip's own actions may lie further apart than a door would wait.
         policy.challenge_limit = LONGEST;
     }
-    Ok(play(policy, all, clip::seed(number, "visit")))
+    Ok(policy)
 }
 
 /// The verdict of one visit on a looped clip; `None` when nobody came near.

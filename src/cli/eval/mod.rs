@@ -9,6 +9,7 @@ mod labels;
 mod pad;
 pub(super) mod presentations;
 pub(super) mod stats;
+mod turns;
 
 use super::{Failure, Globals, Outcome};
 use crate::config::Config;

@@ -200,8 +200,10 @@ impl Visit {
         let e = &self.evidence;
         match &self.state {
             State::Waiting { .. } | State::Done(_) => Wants::default(),
+            // Somebody may begin to turn as soon as the first prompt is there: the reference is from before.
             State::Assess { .. } => {
-                Wants { eyes: self.may_ask(needs_eyes), pad: true, embedding: true, ..Wants::default() }
+                let eyes = self.may_ask(needs_eyes);
+                Wants { eyes, pad: true, embedding: true, relief: ReliefAsk::Ready, ..Wants::default() }
             }
             State::Between { step, .. } | State::Asked { step, .. } => Wants {
                 eyes: self.plan.0.get(*step).is_some_and(|s| needs_eyes(s.action)),
