@@ -49,6 +49,7 @@ impl Visit {
             Gate::Timing => Shown::Pass,
             Gate::Relief => match self.turns() {
                 0 => Shown::NotAsked,
+                _ if !self.relief_asked => Shown::NotAsked,
                 n => or_missing(self.done.turns == n),
             },
             Gate::Continuity => or_fail(e.strange < STRANGE, Reason::FaceChanged),

@@ -52,6 +52,9 @@ const CONTINUITY_YAW: f32 = 25.0;
 const CONTINUITY_PITCH: f32 = 12.0;
 /// A median of PAD this far above its threshold is beyond doubt.
 const STEP_UP_MARGIN: f32 = 0.2;
+/// Frames a second below which points on a turning head are lost between two frames: 4 of 10 labelled turns could be
+/// followed at 5, 7 at 10, all at 30.
+const RELIEF_FPS: f32 = 8.0;
 /// Without PAD and identity there must still be a face to hold on to.
 const LEAST_EMBEDDINGS: usize = 3;
 
@@ -154,6 +157,8 @@ pub struct Visit {
     identity: Option<Identity>,
     plan: Plan,
     challenge_began: Option<Tick>,
+    /// Whether turns must show their relief: decided once, when the challenge is drawn.
+    relief_asked: bool,
     done: Done,
     screen: Screen,
 }
@@ -173,6 +178,7 @@ impl Visit {
             identity: None,
             plan: Plan::default(),
             challenge_began: None,
+            relief_asked: true,
             done: Done::default(),
             screen: Screen::IDLE,
         }
@@ -212,6 +218,7 @@ impl Visit {
                 embedding: due(e.last_embedding, EMBEDDING_EVERY),
                 relief: match (&self.state, self.plan.0.get(*step).and_then(|s| self.side(s.action))) {
                     (_, None) => ReliefAsk::No,
+                    _ if !self.relief_asked => ReliefAsk::No,
                     (State::Asked { .. }, Some(_)) => ReliefAsk::Follow,
                     _ => ReliefAsk::Ready,
                 },
@@ -450,6 +457,7 @@ impl Visit {
         }
         self.identity = Some(self.agreed());
         self.evidence.mean = self.claimed();
+        self.relief_asked = fps >= RELIEF_FPS;
         self.plan = self.draw(fps);
         self.challenge_began = Some(at);
         if self.plan.0.is_empty() && self.must_ask() {
@@ -491,7 +499,10 @@ impl Visit {
         match &self.policy.challenge {
             ChallengeSource::StepUp(_) if self.beyond_doubt() => Plan::default(),
             ChallengeSource::Draw(deck) | ChallengeSource::StepUp(deck) => {
-                deck.without(self.cannot()).draw(self.seed, fps)
+                let mut deck = deck.without(self.cannot());
+                // Where the relief has nothing to say, another action steps in.
+                deck.count += usize::from(!self.relief_asked);
+                deck.draw(self.seed, fps)
             }
             ChallengeSource::Fixed { deck, order, onsets } => deck.time(self.seed, order, onsets),
             ChallengeSource::Planned(plan) => plan.clone(),
@@ -613,7 +624,8 @@ impl Visit {
         }
         let State::Asked { step: asked, .. } = self.state else { return };
         let step = self.plan.0.get(asked).copied();
-        let side = step.and_then(|s| self.side(s.action)).filter(|_| self.policy.holds(Gate::Relief));
+        let side = step.and_then(|s| self.side(s.action));
+        let side = side.filter(|_| self.policy.holds(Gate::Relief) && self.relief_asked);
         if let Some(side) = side {
             self.evidence.turn.take(&self.policy.relief, side, self.stream.fps(), face.relief.as_ref());
         }
