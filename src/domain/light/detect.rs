@@ -64,8 +64,10 @@ const BEFORE: Duration = Duration::from_millis(250);
 /// Frames that a level of light is read from.
 const LEVEL_FRAMES: usize = 3;
 
-/// Threshold of the score for so many seconds of code, where false accepts of wrong codes are about 1e-3.
-fn threshold(seconds: f64, step: f32) -> Option<f32> {
+/// Threshold of the score for so many seconds of code, where false accepts of wrong codes are about 1e-3; `None` where a
+/// code so short proves nothing at this step of light.
+#[must_use]
+pub fn threshold(seconds: f64, step: f32) -> Option<f32> {
     // The first frames of a code still show the light before it.
     match seconds + 0.25 {
         s if s >= 5.0 => Some(0.63),
