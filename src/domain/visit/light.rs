@@ -35,16 +35,18 @@ const FRAMES: usize = 2_000;
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
     attempt: u8,
-    show: Show,
+    pub show: Show,
     skin: Vec<Skin>,
-    /// What came of the last one, once there will be no other.
+    /// An earlier one that was clearly not returned: from then on only a yes will do, lest a recording that fades escape.
+    no: Option<Light>,
+    /// What came of them, once there will be no other.
     pub outcome: Option<Light>,
 }
 
 impl Handshake {
-    fn new(seed: [u8; 32], attempt: u8) -> Self {
+    fn new(seed: [u8; 32], attempt: u8, no: Option<Light>) -> Self {
         let show = Show::new(Code::draw(seed, attempt, SYMBOLS));
-        Handshake { attempt, show, skin: Vec::new(), outcome: None }
+        Handshake { attempt, show, skin: Vec::new(), no, outcome: None }
     }
 
     /// When the next colour is due, or when no frame is waited for any more.
@@ -65,14 +67,14 @@ impl Visit {
     /// All actions are done: the light, if any, then the same person once more.
     pub(super) fn acted(&mut self, now: Tick, at: Tick, out: &mut Vec<Effect>) {
         if self.policy.light != LightAsk::No && self.policy.holds(Gate::Light) {
-            return self.shine(now, 0, out);
+            return self.shine(now, 0, None, out);
         }
         self.lit(now, at, out);
     }
 
     /// Begins the handshake number `attempt`.
-    fn shine(&mut self, now: Tick, attempt: u8, out: &mut Vec<Effect>) {
-        self.light = Some(Handshake::new(self.seed, attempt));
+    fn shine(&mut self, now: Tick, attempt: u8, no: Option<Light>, out: &mut Vec<Effect>) {
+        self.light = Some(Handshake::new(self.seed, attempt, no));
         self.state = State::Light;
         self.glow(now, out);
     }
@@ -126,16 +128,19 @@ impl Visit {
     fn weigh(&mut self, now: Tick, at: Tick, result: Light, out: &mut Vec<Effect>) {
         let Some(light) = &mut self.light else { return };
         let require = self.policy.light == LightAsk::Require;
+        let clear = matches!(result, Light::NotReturned { step, .. } if step >= STEP_CLEAR);
+        let no = if clear { Some(result) } else { light.no };
         let again = match result {
-            Light::Returned { .. } | Light::Unavailable { .. } => false,
-            Light::NotReturned { step, .. } => require || step >= STEP_CLEAR,
-            Light::NotEnough => require,
+            Light::Returned { .. } => false,
+            Light::Unavailable { .. } => no.is_some(),
+            Light::NotReturned { .. } | Light::NotEnough => require || no.is_some(),
         };
         let attempt = light.attempt + 1;
         if again && attempt < TRIES {
-            return self.shine(now, attempt, out);
+            return self.shine(now, attempt, no, out);
         }
-        light.outcome = Some(result);
+        let yes = matches!(result, Light::Returned { .. });
+        light.outcome = Some(no.filter(|_| !yes).unwrap_or(result));
         if light.refuted() {
             return self.refuse(now, Reason::Spoof, out);
         }

@@ -113,3 +113,15 @@ fn whoever_changes_goes_or_moves_during_the_light_is_refused() {
         ["denied face_changed", "denied challenge_mismatch", "denied challenge_failed", "try_again several_faces"]
     );
 }
+
+#[test]
+fn a_recording_that_fades_after_a_clear_no_is_refused_all_the_same() {
+    let mut sim = Sim::new(lit(LightAsk::Try), [3; 32]);
+    let recorded = Look { glow: Glow::Recorded(0.08), ..ADA };
+    while sim.lit.len() < SYMBOLS + 4 {
+        let look = sim.acted(&recorded, &PROMPTLY);
+        sim.look(&look);
+    }
+    sim.act(&Hold(20_000, Look { glow: Glow::By(0.0), ..ADA }));
+    assert_eq!(sim.text(), format!("{ASKED}, denied spoof"));
+}

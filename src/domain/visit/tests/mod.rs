@@ -15,7 +15,7 @@ use super::*;
 use crate::base::units::LiveScore;
 use crate::domain::challenge::Deck;
 use crate::domain::gallery::{Gallery, MatchRule, Metric};
-use crate::domain::light::code::{Code, SYMBOLS, colour};
+use crate::domain::light::code::{Code, SYMBOLS, Shown};
 use crate::domain::liveness::PadRule;
 use crate::domain::observation::{Embedding, Pose, Rect, Relief, Signals};
 use std::collections::BTreeMap;
@@ -267,18 +267,19 @@ impl Sim {
             Glow::By(step) => (step, None),
             Glow::Recorded(step) => (step, Some(Code::draw([99; 32], 0, SYMBOLS))),
         };
-        let number = self.lit.iter().rposition(|(at, _)| at + 100 <= self.t);
-        let colour = match (number, symbols) {
-            (None, _) => [0; 3],
-            (Some(n), None) => self.lit[n].1,
+        let late = |s: &&Shown| s.at + ms(100) <= Tick::from_millis(self.t);
+        let shown = self.visit.light.as_ref().map_or(&[][..], |l| l.show.shown());
+        let number = shown.iter().filter(late).count();
+        let bright = match (number.checked_sub(1).map(|n| (n, shown[n].symbol)), symbols) {
+            (None, _) => [false; 3],
+            (Some((_, symbol)), None) => symbol,
             // Quiet and probe are the same in every handshake.
-            (Some(n), Some(code)) => {
-                let of = n % (SYMBOLS + 2);
-                of.checked_sub(2).and_then(|i| code.symbols().get(i)).map_or(self.lit[n].1, |s| colour(*s))
+            (Some((n, symbol)), Some(code)) => {
+                n.checked_sub(2).and_then(|i| code.symbols().get(i)).map_or(symbol, |s| *s)
             }
         };
         let grain = |c: u64| ((self.frame * 3 + c).wrapping_mul(2_654_435_761) >> 20 & 255) as f32 / 255.0 - 0.5;
-        let of = |c: usize| 0.3 * (1.0 + if colour[c] == 255 { step } else { 0.0 }) * (1.0 + 0.002 * grain(c as u64));
+        let of = |c: usize| 0.3 * (1.0 + if bright[c] { step } else { 0.0 }) * (1.0 + 0.002 * grain(c as u64));
         Some([of(0), of(1), of(2)])
     }
 

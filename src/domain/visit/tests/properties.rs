@@ -267,7 +267,7 @@ proptest! {
             prop_assert!(next.is_none_or(|d| d > sim.now()), "{next:?} is due still at {:?}", sim.now());
         }
         // Nothing comes any more: the timers alone end what has begun.
-        for _ in 0..4 {
+        for _ in 0..8 {
             let Some(d) = sim.visit.next_deadline() else { break };
             let now = d.max(sim.now());
             sim.t = now.as_millis() + 1;
