@@ -3,8 +3,8 @@
 use super::fault::{Fault, Origin, Origins};
 use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
 use super::sections::{
-    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, Liveness, Log, Models,
-    Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
+    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, LightMode, Liveness, Log,
+    Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
 };
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
@@ -152,6 +152,11 @@ impl Checker<'_> {
 
     fn prompt(&mut self, raw: &Raw) {
         let prompt = &raw.prompt;
+        let colourless = matches!(prompt.kind, PromptKind::Console | PromptKind::None);
+        if raw.challenge.light != LightMode::Off && colourless {
+            let what = "needs a prompt that shows colours: every handshake would fail";
+            self.fault_between("challenge.light", "prompt.kind", what);
+        }
         if prompt.kind == PromptKind::Sim && prompt.path.is_none() {
             self.fault("prompt.kind", "this kind needs prompt.path: the file that screens are written to");
         }
@@ -294,6 +299,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             reaction_min: ms(raw.challenge.reaction_min_ms),
             total: ms(raw.challenge.total_ms),
             mouth_hold: ms(raw.challenge.mouth_hold_ms),
+            light: raw.challenge.light,
         },
         door: Door {
             hold: ms(raw.door.hold_ms),

@@ -4,7 +4,7 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
-use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, PromptKind, RelayKind};
+use super::sections::{CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, RelayKind};
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -249,6 +249,8 @@ pub struct RawChallenge {
     /// Milliseconds for which an open mouth or a smile must last to count.
     #[schemars(range(min = 100, max = 2000))]
     pub mouth_hold_ms: u64,
+    /// Colours shown on the display that must come back from the skin, after the actions: off; try (a clear no denies, too little light says nothing); require. Needs a prompt that shows colours, and shows one and a half flashes a second.
+    pub light: LightMode,
 }
 
 impl Default for RawChallenge {
@@ -266,6 +268,7 @@ impl Default for RawChallenge {
             reaction_min_ms: 150,
             total_ms: 12_000,
             mouth_hold_ms: 500,
+            light: LightMode::Off,
         }
     }
 }

@@ -142,6 +142,16 @@ pub enum ChallengeMode {
     Off,
 }
 
+/// Whether a light handshake is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LightMode {
+    #[default]
+    Off,
+    Try,
+    Require,
+}
+
 #[derive(Clone, Debug)]
 pub struct Challenge {
     /// `challenge.mode`: always | step_up | off; `off` only with `insecure.challenge_off`.
@@ -165,6 +175,8 @@ pub struct Challenge {
     pub total: Duration,
     /// `challenge.mouth_hold_ms`, default 500.
     pub mouth_hold: Duration,
+    /// `challenge.light`: off | try | require, default off; not with a prompt that shows no colours.
+    pub light: LightMode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -247,6 +247,8 @@ fn policies(config: &Config, engine: Engine, state: &Path, challenge: ChallengeS
         let (gallery, templates) = judge.gallery(&people);
         let mut policy = judge.policy(&config, Goal::Identify, Arc::new(gallery), templates, challenge.clone())?;
         policy.cannot = Arc::new(store.cannot()?);
+        // Only a door has a display that follows the visit.
+        policy.light = super::engine::light(&config);
         Ok(Some(Arc::new(policy)))
     };
     let Some(first) = make(true)? else {

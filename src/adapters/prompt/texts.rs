@@ -46,6 +46,7 @@ const fn phase(p: Phase) -> Row {
         Phase::Idle => ["Ready", "Bereit"],
         Phase::Looking => ["Look at the camera", "Bitte in die Kamera sehen"],
         Phase::Challenge => ["Wait for the next step", "Auf den nächsten Schritt warten"],
+        Phase::Light => ["Look at the display and hold still", "Auf den Bildschirm sehen und still halten"],
         Phase::Done => ["Done", "Fertig"],
         Phase::Unavailable => ["Out of service", "Außer Betrieb"],
     }
@@ -105,7 +106,8 @@ mod tests {
         Action::Tongue,
         Action::Nod,
     ];
-    const PHASES: [Phase; 5] = [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Done, Phase::Unavailable];
+    const PHASES: [Phase; 6] =
+        [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Light, Phase::Done, Phase::Unavailable];
     const VERDICTS: [Verdict; 3] = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain];
     const ADVICE: [Advice; 8] = [
         Advice::ComeCloser,
