@@ -403,9 +403,9 @@ mod tests {
     fn an_inverse_undoes_its_matrix_and_none_is_made_up() {
         let m = [[2.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 3.0]];
         let i = inverse(m).expect("it has one");
-        for r in 0..3 {
+        for (r, row) in m.iter().enumerate() {
             for c in 0..3 {
-                let v: f64 = (0..3).map(|k| m[r][k] * i[k][c]).sum();
+                let v: f64 = row.iter().zip(i).map(|(a, b)| a * b[c]).sum();
                 assert!((v - f64::from(u8::from(r == c))).abs() < 1e-12, "{r} {c}: {v}");
             }
         }
