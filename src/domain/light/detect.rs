@@ -9,8 +9,8 @@
 //!   changes it (all channels alike) counts least.
 //!
 //! Frames come when they come: K is taken at the time of each, then both are resampled alike to even steps. C is estimated
-//! from the second before the probe; that is short, so it is held to its own mean variance by [`SHRINK`]. Thresholds and
-//! band are those of a simulation on real skin traces (`docs/liveness-light.md`); they are no settings.
+//! from the second before the probe; that is short, so it is held to its own mean variance by a tenth. Thresholds and
+//! band are those of a simulation on real skin traces (`docs/liveness.md`); they are no settings.
 
 use super::code::{Part, Show, Shown, TAIL};
 use crate::base::time::Tick;

@@ -3,7 +3,7 @@
 //! * [`code`]: which colours, and when each is shown.
 //! * [`detect`]: whether what the camera saw of the skin follows them.
 //!
-//! The rule, its limits and the measured figures are in `docs/liveness-light.md`.
+//! The rule, its limits and the measured figures are in `docs/liveness.md`.
 
 pub mod code;
 pub mod detect;
