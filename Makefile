@@ -34,8 +34,9 @@ setup:
 lint: lint-quick
 	@echo "== clippy" >&2
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
-	@echo "== without features" >&2
+	@echo "== without features, and with the one that no test runs" >&2
 	cargo check
+	cargo check --features rppal
 	@echo "== documentation" >&2
 	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
 
