@@ -3,8 +3,8 @@
 
 use super::{Code, Exit, Failure, Globals, Outcome};
 use crate::adapters::relay::line::{LineSpec, Taken};
-use crate::adapters::system::{SystemClock, random};
-use crate::guard::serve::{Life, Parts, adopt, listen_at, serve};
+use crate::adapters::system::{Notifier, SystemClock, random, watchdog_beat};
+use crate::guard::serve::{Life, Notice, Parts, adopt, listen_at, serve};
 use crate::ports::{PortError, Recovery};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -41,8 +41,23 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
     let Taken { mut relay, started } = line.take(Box::new(SystemClock)).map_err(|e| unavailable("door.relay", &e))?;
     let listener = listener(socket)?;
     let life = if args.spawned { Life::WithDaemon } else { Life::Service };
-    let parts =
-        Parts { line: &mut *relay, started, listener, signals, clock: &SystemClock, random: random::<16>, life };
+    let manager = Notifier::from_env();
+    let notify = |notice| match (&manager, notice) {
+        (None, _) => {}
+        (Some(manager), Notice::Ready) => manager.ready(),
+        (Some(manager), Notice::Alive) => manager.alive(),
+    };
+    let parts = Parts {
+        line: &mut *relay,
+        started,
+        listener,
+        signals,
+        clock: &SystemClock,
+        random: random::<16>,
+        life,
+        notify: &notify,
+        beat: watchdog_beat(),
+    };
     serve(parts).map_err(|e| unavailable("guard", &e))?;
     Ok(Exit::Done)
 }
