@@ -4,7 +4,8 @@ use super::fault::{Fault, Origin, Origins};
 use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
 use super::sections::{
     Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, LightMode, Liveness, Log,
-    Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
+    Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label,
+    is_line_name,
 };
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
@@ -29,6 +30,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.recognition(raw);
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
+    c.relay(raw);
     c.prompt(raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
@@ -147,6 +149,35 @@ impl Checker<'_> {
         if let Some(odd) = ch.actions.iter().find(|a| a.is_experimental()) {
             let what = format!("{} is experimental, no photo is known to fail it; web sessions only", odd.name());
             self.fault("challenge.actions", what);
+        }
+    }
+
+    fn relay(&mut self, raw: &Raw) {
+        let relay = &raw.door.relay;
+        if relay.kind == RelayKind::Sim {
+            return;
+        }
+        let name = relay.line.as_ref().map(|l| l.to_string_lossy());
+        match name {
+            None => {
+                let what = "this kind needs door.relay.line: the line's name, as GPIO17 or PY.00";
+                self.fault_between("door.relay.line", "door.relay.kind", what);
+            }
+            Some(name) if !is_line_name(&name) => {
+                let what =
+                    format!("`{name}` is no line's name; gpioinfo shows names, as GPIO17 or PY.00, and numbers move");
+                self.fault("door.relay.line", what);
+            }
+            Some(_) => {}
+        }
+        if let Some(label) = relay.chip.as_ref().filter(|label| !is_chip_label(label)) {
+            self.fault("door.relay.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
+        }
+        let filmed = matches!(raw.camera.kind, CameraKind::File | CameraKind::Command | CameraKind::Sim);
+        if filmed && !raw.insecure.virtual_camera {
+            let what = "a camera of this kind shows what a file or program says; with a real relay it also needs \
+                        insecure.virtual_camera = true";
+            self.fault_between("camera.kind", "door.relay.kind", what);
         }
     }
 
@@ -311,6 +342,9 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             relay: RelayConfig {
                 kind: raw.door.relay.kind,
                 line: Some(raw.door.relay.line.clone().unwrap_or_else(|| state.join("relay"))),
+                chip: raw.door.relay.chip.clone(),
+                active: raw.door.relay.active,
+                bias: raw.door.relay.bias,
                 persist: raw.door.relay.persist,
             },
         },

@@ -4,7 +4,9 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
-use super::sections::{CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, RelayKind};
+use super::sections::{
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, RelayKind,
+};
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -304,19 +306,34 @@ impl Default for RawDoor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRelay {
-    /// Only sim in this version: a file that holds 0 or 1.
+    /// sim (a file that holds 0 or 1), gpiocdev (a line of any board's gpiochip) or rppal (Raspberry Pi registers; not in every build).
     pub kind: RelayKind,
-    /// File of the sim line. Unset: relay in the state directory.
+    /// gpiocdev and rppal: the line's name, as `GPIO17` or `PY.00`, never a number. sim: its file; unset: relay in the state directory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"/var/lib/cardea/relay")]
+    #[schemars(example = &"GPIO17")]
     pub line: Option<PathBuf>,
-    /// true: the level stays when its owner dies, as on a Raspberry Pi; false: it falls back.
+    /// Label of the line's gpiochip, where several have a line of that name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"pinctrl-rp1")]
+    pub chip: Option<String>,
+    /// The level that energises the relay: high or low.
+    pub active: ActiveLevel,
+    /// Pull of the line while it is owned: as_is, disabled, pull_up, pull_down.
+    pub bias: Bias,
+    /// A sim line's: true: the level stays when its owner dies, as on a Raspberry Pi; false: it falls back.
     pub persist: bool,
 }
 
 impl Default for RawRelay {
     fn default() -> Self {
-        RawRelay { kind: RelayKind::Sim, line: None, persist: false }
+        RawRelay {
+            kind: RelayKind::Sim,
+            line: None,
+            chip: None,
+            active: ActiveLevel::High,
+            bias: Bias::AsIs,
+            persist: false,
+        }
     }
 }
 

@@ -199,18 +199,73 @@ pub struct Door {
 
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
-    /// `door.relay.kind`: only `sim` in this version.
+    /// `door.relay.kind`: sim | gpiocdev | rppal.
     pub kind: RelayKind,
-    /// `door.relay.line`, default `<state>/relay`.
+    /// `door.relay.line`: a sim line's file, default `<state>/relay`; else the line's name, always set.
     pub line: Option<PathBuf>,
+    /// `door.relay.chip`: the label of the line's chip.
+    pub chip: Option<String>,
+    /// `door.relay.active`, default high.
+    pub active: ActiveLevel,
+    /// `door.relay.bias`, default as_is.
+    pub bias: Bias,
     /// `door.relay.persist`, default false.
     pub persist: bool,
+}
+
+/// Whether the kernel could call a line so; a bare number is no name, since chips and lines get new numbers.
+#[must_use]
+pub fn is_line_name(name: &str) -> bool {
+    is_chip_label(name) && !name.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether the kernel could call a chip so; it has 32 bytes with the last one zero. A comma separates arguments.
+#[must_use]
+pub fn is_chip_label(label: &str) -> bool {
+    (1..32).contains(&label.len()) && label.bytes().all(|b| b == b' ' || b.is_ascii_graphic() && b != b',')
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RelayKind {
     Sim,
+    Gpiocdev,
+    Rppal,
+}
+
+/// The level that energises the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ActiveLevel {
+    High,
+    Low,
+}
+
+/// The pull of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    AsIs,
+    Disabled,
+    PullUp,
+    PullDown,
+}
+
+impl Bias {
+    const NAMES: [(Bias, &str); 4] =
+        [(Bias::AsIs, "as_is"), (Bias::Disabled, "disabled"), (Bias::PullUp, "pull_up"), (Bias::PullDown, "pull_down")];
+
+    /// As the configuration writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(bias, _)| *bias == self).map_or("as_is", |(_, name)| name)
+    }
+
+    /// The bias of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Bias> {
+        Self::NAMES.iter().find(|(_, n)| *n == name).map(|(bias, _)| *bias)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

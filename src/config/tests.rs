@@ -122,6 +122,27 @@ kind = \"file\"
 }
 
 #[test]
+fn a_real_line_goes_by_its_name_and_wants_a_real_camera() {
+    for line in ["'GPIO17'", "'PY.00'", "'P9_14 [gpio1_18]'"] {
+        let told = faults(&format!("[door.relay]\nkind = 'gpiocdev'\nline = {line}\nactive = 'low'\nbias = 'pull_up'"));
+        assert!(told.is_empty(), "{told:?}");
+    }
+    for (text, what) in [
+        ("kind = 'gpiocdev'", "this kind needs door.relay.line"),
+        ("kind = 'rppal'\nline = '17'", "`17` is no line's name"),
+        ("kind = 'gpiocdev'\nline = ''", "`` is no line's name"),
+        ("kind = 'gpiocdev'\nline = 'a,b'", "`a,b` is no line's name"),
+        ("kind = 'gpiocdev'\nline = 'GPIO17'\nchip = 'a,b'", "`a,b` is no chip's label"),
+        ("kind = 'gpiocdev'\nline = 'GPIO17'\n[camera]\nkind = 'sim'\npath = '/x'", "insecure.virtual_camera = true"),
+    ] {
+        let told = faults(&format!("[door.relay]\n{text}"));
+        assert!(told.len() == 1 && told[0].contains(what), "{text}: {told:?}");
+    }
+    let meant = "[door.relay]\nkind = 'gpiocdev'\nline = 'GPIO17'\n[camera]\nkind = 'sim'\npath = '/x'\n[insecure]\nvirtual_camera = true";
+    assert!(faults(meant).is_empty());
+}
+
+#[test]
 fn a_value_of_the_wrong_type_or_range_is_a_fault() {
     for (text, fault) in [
         ("door.hold_ms = 199", "1 door.hold_ms: 199 is not a whole number from 200 to 10000"),
@@ -138,7 +159,8 @@ fn a_value_of_the_wrong_type_or_range_is_a_fault() {
         ("camera.command = 'rpicam-vid -t 0'", "1 camera.command: 'rpicam-vid -t 0' is not a list of texts"),
         ("door = 3", "1 door: is a section; write [door] and its keys below"),
         ("door.relay = 'sim'", "1 door.relay: is a section; write [door.relay] and its keys below"),
-        ("door.relay.kind = 'gpiocdev'", "1 door.relay.kind: \"gpiocdev\" is not one of: sim"),
+        ("door.relay.kind = 'gpio'", "1 door.relay.kind: \"gpio\" is not one of: sim, gpiocdev, rppal"),
+        ("door.relay.bias = 'up'", "1 door.relay.bias: \"up\" is not one of: as_is, disabled, pull_up, pull_down"),
         ("mqtt.port = 70000", "1 mqtt.port: 70000 is not a whole number from 1 to 65535"),
         ("hold_ms = 4", "1 hold_ms: there is no section [hold_ms] -> door.hold_ms"),
     ] {
