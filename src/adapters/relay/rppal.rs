@@ -21,16 +21,16 @@ pub fn request(spec: &GpioSpec) -> Result<Box<dyn Held>, PortError> {
     let Some(number) = number else {
         return Err(failed("rppal knows GPIO0 to GPIO53 only".into(), "mend door.relay.line, or use kind gpiocdev"));
     };
+    if spec.bias != Bias::AsIs {
+        return Err(failed(
+            "rppal sets no bias on an output".into(),
+            "set door.relay.bias = \"as_is\", or use kind gpiocdev",
+        ));
+    }
     let pin = Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|e| {
         failed(e.to_string(), "use a Raspberry Pi and the group gpio, or door.relay.kind = \"gpiocdev\"")
     })?;
     let mut pin = if spec.active_low { pin.into_output_high() } else { pin.into_output_low() };
-    match spec.bias {
-        Bias::AsIs => {}
-        Bias::Disabled => pin.set_bias(rppal::gpio::Bias::Off),
-        Bias::PullUp => pin.set_bias(rppal::gpio::Bias::PullUp),
-        Bias::PullDown => pin.set_bias(rppal::gpio::Bias::PullDown),
-    }
     // An input floats until the next guard; an output keeps the inactive level that it has at the end of `--lock`.
     pin.set_reset_on_drop(false);
     Ok(Box::new(Pin { pin, active_low: spec.active_low }))
