@@ -118,19 +118,19 @@ impl GpioSpec {
     fn to_words(&self) -> String {
         let active = if self.active_low { "low" } else { "high" };
         let chip = self.chip.as_ref().map(|c| format!("chip={c},")).unwrap_or_default();
-        // The name stands last, so that it may hold any character but a control.
+        // Neither a name nor a label holds a comma.
         format!("{chip}active={active},bias={},line={}", self.bias.name(), self.name)
     }
 
     fn from_words(words: &str) -> Option<GpioSpec> {
-        let (settings, name) = words.split_once("line=")?;
-        let mut spec = GpioSpec { name: name.into(), chip: None, active_low: false, bias: Bias::AsIs };
-        for word in settings.split_terminator(',') {
+        let mut spec = GpioSpec { name: String::new(), chip: None, active_low: false, bias: Bias::AsIs };
+        for word in words.split(',') {
             match word.split_once('=')? {
                 ("chip", label) => spec.chip = Some(label.into()),
                 ("active", "low") => spec.active_low = true,
                 ("active", "high") => spec.active_low = false,
                 ("bias", name) => spec.bias = Bias::named(name)?,
+                ("line", name) => spec.name = name.into(),
                 _ => return None,
             }
         }
@@ -240,8 +240,8 @@ mod tests {
 
     fn spec() -> GpioSpec {
         GpioSpec {
-            name: "P9_14 [a=b,line=c]".into(),
-            chip: Some("INT34C5:00".into()),
+            name: "P9_14 [a=b:c]".into(),
+            chip: Some("INT34C5:00 line=d".into()),
             active_low: true,
             bias: Bias::PullUp,
         }
