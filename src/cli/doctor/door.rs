@@ -1,9 +1,9 @@
 //! The relay line and its guard, from outside.
 
 use super::Check;
+use crate::adapters::relay;
 use crate::adapters::relay::line::{GpioSpec, LineSpec};
 use crate::adapters::relay::sim::read_line;
-use crate::adapters::relay::{gpiocdev, rppal};
 use crate::config::Config;
 use crate::config::sections::{Bias, GuardKind};
 use crate::ports::PortError;
@@ -22,11 +22,11 @@ pub(super) fn relay(config: &Config) -> Check {
             Ok(level) => format!("sim line {}: {level}", path.display()),
             Err(check) => return *check,
         },
-        LineSpec::Gpiocdev(gpio) => match against_pull(&gpio, gpiocdev::describe(&gpio)) {
+        LineSpec::Gpiocdev(gpio) => match against_pull(&gpio, relay::gpiocdev::describe(&gpio)) {
             Ok(found) => found,
             Err(check) => return *check,
         },
-        LineSpec::Rppal(gpio) => match against_pull(&gpio, rppal::describe(&gpio)) {
+        LineSpec::Rppal(gpio) => match against_pull(&gpio, relay::rppal::describe(&gpio)) {
             Ok(found) => found,
             Err(check) => return *check,
         },
