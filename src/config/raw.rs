@@ -5,7 +5,7 @@
 //! that disagree, a name with a rule) is in `check.rs`.
 
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, RelayKind,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, Provider, RelayKind,
 };
 use crate::schema::event::Action;
 use schemars::JsonSchema;
@@ -147,6 +147,8 @@ pub struct RawModels {
     pub cache: Option<PathBuf>,
     /// fp32, int8, or auto: what was measured to be the better one on this kind of processor.
     pub precision: Precision,
+    /// cpu; or xnnpack, cuda, tensorrt, each with a build and a `models.runtime` that have it. One that does not do the work is an error, never a run on the CPU.
+    pub provider: Provider,
     /// Path of libonnxruntime.so. Unset: the one in the cache, then the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/usr/lib/libonnxruntime.so")]
@@ -165,6 +167,7 @@ impl Default for RawModels {
             packs: None,
             cache: None,
             precision: Precision::Auto,
+            provider: Provider::Cpu,
             runtime: None,
             threads: 1,
         }
