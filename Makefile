@@ -4,7 +4,9 @@
 # make deb                 a Debian package of this machine's architecture in target/debian (docs/install.md)
 # make package-test        that package installed, upgraded, removed and purged in a Debian of its own; lintian
 # make arm64 [PROFILE=pi4|pi5|jetson]   program and Debian package for 64-bit boards (cross/README.md)
+# make armv7               the same for 32-bit boards, without ONNX Runtime
 # make emulated            the arm64 program's verdicts under emulation, held to this machine's
+# make emulated-armv7      one picture identified by the armv7 program under emulation
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 # make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
 SHELL := /bin/bash
@@ -15,7 +17,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks hil deb package-test arm64 emulated setup deny-tool deb-tool
+.PHONY: demo test lint lint-quick models bench attacks hil deb package-test arm64 armv7 emulated emulated-armv7 setup deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -38,9 +40,9 @@ setup:
 lint: lint-quick
 	@echo "== clippy" >&2
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
-	@echo "== without features, and with the one that no test runs" >&2
+	@echo "== without features, and with those that no test runs" >&2
 	cargo check
-	cargo check --features rppal
+	cargo check --features rppal,xnnpack,cuda,tensorrt,tract
 	@echo "== documentation" >&2
 	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
 
@@ -84,7 +86,7 @@ hil: setup models
 deb: setup models deb-tool
 	cargo build --release $(FEATURES)
 	@scripts/stage.sh "$(TARGET)/release/cardea"
-	cargo deb --no-build --output target/debian/
+	cargo deb --no-build --variant native --output target/debian/
 
 # The package in a Debian 12 of its own: installed, upgraded, removed, purged, with the door open meanwhile; then lintian.
 package-test: deb
@@ -99,11 +101,22 @@ arm64: setup models deb-tool
 	@scripts/stage.sh "$(TARGET)/release/cardea" aarch64
 	CARGO_TARGET_DIR="$(TARGET)/cross" cargo deb --no-build --target aarch64-unknown-linux-gnu --variant arm64 --output target/debian/
 
+# fp32 and the registry pack: the networks run in pure Rust there.
+armv7: setup models deb-tool
+	@cross/build.sh armv7
+	cargo build --release $(FEATURES)
+	@scripts/stage.sh "$(TARGET)/release/cardea" none
+	CARGO_TARGET_DIR="$(TARGET)/cross" cargo deb --no-build --target armv7-unknown-linux-gnueabihf --variant armhf --output target/debian/
+
 # Not part of `make test`: building for arm64 and emulating it take minutes.
 emulated: setup models
 	@cross/build.sh arm64
 	cargo build $(FEATURES)
 	@cross/emulated.sh "$(TARGET)/debug/cardea"
+
+emulated-armv7: setup models
+	@cross/build.sh armv7
+	@cross/emulated-armv7.sh
 
 deb-tool:
 	@command -v cargo-deb >/dev/null || { echo "setup: cargo install cargo-deb --locked" >&2; cargo install cargo-deb --locked >&2; }

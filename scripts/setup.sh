@@ -33,6 +33,7 @@ for more in "$@"; do
   cross)
     has aarch64-linux-gnu-gcc || missing+=(gcc-aarch64-linux-gnu)
     [ -e /usr/aarch64-linux-gnu/include/linux/videodev2.h ] || missing+=(libc6-dev-arm64-cross linux-libc-dev-arm64-cross)
+    [ -e /usr/aarch64-linux-gnu/lib/libstdc++.so.6 ] || missing+=(libstdc++6-arm64-cross)  # ONNX Runtime under emulation.
     has arm-linux-gnueabihf-gcc || missing+=(gcc-arm-linux-gnueabihf)
     [ -e /usr/arm-linux-gnueabihf/include/linux/videodev2.h ] || missing+=(libc6-dev-armhf-cross linux-libc-dev-armhf-cross)
     ;;

@@ -58,6 +58,7 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("rppal", &["adapters"]),
     ("gpiocdev", &["adapters"]),
     ("ort", &["adapters"]),
+    ("tract_onnx", &["adapters"]),
     ("rusqlite", &["adapters"]),
     ("rumqttc", &["adapters"]),
     ("ureq", &["adapters"]),

@@ -4,7 +4,7 @@ use super::{Code, Exit, Failure, Globals, Outcome, load_config};
 use crate::adapters::infer::install::{How, Plan, install, install_runtime};
 use crate::adapters::infer::manifest::{Model, ModelFile, Pack};
 use crate::adapters::infer::ort::{ALL_ROLES, FileState, Settings, read_checked, runtime_at_hand, verify};
-use crate::config::sections::Models;
+use crate::config::sections::{Models, Provider};
 use crate::ports::PortError;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -162,7 +162,7 @@ fn install_all(globals: &Globals, models: &Models, pack: &Pack, mut from: Vec<Pa
         });
     }
     print(globals, pack, &rows);
-    if !runtime_at_hand(models.runtime.as_deref(), &models.cache) {
+    if models.provider != Provider::Tract && !runtime_at_hand(models.runtime.as_deref(), &models.cache) {
         install_runtime(build.as_deref(), &models.cache).map_err(|e| {
             Failure::new(Code::Unavailable, "libonnxruntime.so", e, "set models.runtime or run `make models`")
         })?;

@@ -1,11 +1,11 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
+use super::raw::{Raw, RawChallenge, RawFormat, RawModels, RawMqtt};
 use super::sections::{
     Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, LightMode, Liveness, Log,
-    Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label,
-    is_line_name,
+    Models, Mqtt, Precision, PromptConfig, PromptKind, Provider, Recognition, RelayConfig, RelayKind, Rules, Store,
+    is_chip_label, is_line_name,
 };
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
@@ -305,7 +305,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             script: raw.models.script.clone().filter(|_| raw.models.pack == SCRIPTED),
             packs: here_or(raw.models.packs.as_ref(), "models/packs", "/usr/share/cardea/packs"),
             cache: here_or(raw.models.cache.as_ref(), "models/cache", "/var/lib/cardea/models"),
-            precision: raw.models.precision,
+            precision: precision(&raw.models),
             provider: raw.models.provider,
             runtime: raw.models.runtime.clone().filter(|p| !p.as_os_str().is_empty()),
             threads: raw.models.threads as usize,
@@ -391,5 +391,13 @@ impl Config {
         let mut raw = Raw::default();
         raw.store.dir = state.to_owned();
         check(&raw, &Origins::new()).expect("built-in defaults are without fault, as a test shows")
+    }
+}
+
+/// What was measured for `auto` was measured on ONNX Runtime; tract runs fp32 only.
+fn precision(models: &RawModels) -> Precision {
+    match (models.provider, models.precision) {
+        (Provider::Tract, Precision::Auto) => Precision::Fp32,
+        (_, asked) => asked,
     }
 }

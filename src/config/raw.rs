@@ -147,7 +147,7 @@ pub struct RawModels {
     pub cache: Option<PathBuf>,
     /// fp32, int8, or auto: what was measured to be the better one on this kind of processor.
     pub precision: Precision,
-    /// cpu; or xnnpack, cuda, tensorrt, each with a build and a `models.runtime` that have it. One that does not do the work is an error, never a run on the CPU.
+    /// cpu; tract, in pure Rust and fp32, where there is no ONNX Runtime; or xnnpack, cuda, tensorrt, each with a build and a `models.runtime` that have it. One that does not do the work is an error, never a run on the CPU.
     pub provider: Provider,
     /// Path of libonnxruntime.so. Unset: the one in the cache, then the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ impl Default for RawModels {
             packs: None,
             cache: None,
             precision: Precision::Auto,
-            provider: Provider::Cpu,
+            provider: Provider::DEFAULT,
             runtime: None,
             threads: 1,
         }

@@ -101,9 +101,14 @@ pub enum Provider {
     Xnnpack,
     Cuda,
     Tensorrt,
+    Tract,
 }
 
 impl Provider {
+    /// Where nothing is configured: for armv7 there is no ONNX Runtime.
+    pub const DEFAULT: Provider =
+        if cfg!(all(feature = "tract", target_arch = "arm")) { Provider::Tract } else { Provider::Cpu };
+
     /// The word in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -112,6 +117,7 @@ impl Provider {
             Provider::Xnnpack => "xnnpack",
             Provider::Cuda => "cuda",
             Provider::Tensorrt => "tensorrt",
+            Provider::Tract => "tract",
         }
     }
 }
@@ -128,7 +134,7 @@ pub struct Models {
     pub cache: PathBuf,
     /// `models.precision`.
     pub precision: Precision,
-    /// `models.provider`, default `cpu`; one that is asked for and not really used is an error.
+    /// `models.provider`, default `cpu`, on armv7 `tract`; one that is asked for and not really used is an error.
     pub provider: Provider,
     /// `models.runtime`: path of `libonnxruntime.so`; empty looks into the cache, then the system.
     pub runtime: Option<PathBuf>,

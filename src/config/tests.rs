@@ -1,4 +1,4 @@
-use super::sections::{CameraKind, ChallengeMode, GuardKind, Provider};
+use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, Provider};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -358,6 +358,18 @@ fn every_profile_of_the_source_tree_is_without_fault() {
     for file in profiles {
         let loaded = load(&Inputs { file: Some(file.clone()), ..Inputs::default() });
         assert!(loaded.is_ok(), "{}: {}", file.display(), loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn tract_takes_fp32_files_unless_others_are_asked_for_by_name() {
+    for (text, precision) in [
+        ("models.provider = 'tract'", Precision::Fp32),
+        ("models = { provider = 'tract', precision = 'int8' }", Precision::Int8),
+        ("models.provider = 'cpu'", Precision::Auto),
+    ] {
+        let (_dir, inputs) = house(&[("cardea.toml", text)]);
+        assert_eq!(load(&inputs).unwrap().models().precision, precision, "{text}");
     }
 }
 

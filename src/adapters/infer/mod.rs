@@ -7,3 +7,9 @@ pub mod ort;
 pub mod provider;
 pub mod scripted;
 pub mod site;
+#[cfg(feature = "tract")]
+#[path = "tract.rs"]
+mod tract;
+#[cfg(not(feature = "tract"))]
+#[path = "tract_absent.rs"]
+mod tract;

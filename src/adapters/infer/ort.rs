@@ -6,6 +6,7 @@
 use super::known;
 use super::manifest::{FilePrecision, Model, ModelFile, Pack};
 use super::provider::{self, TraceDir};
+use super::tract::Network;
 use crate::config::sections::{Precision, Provider};
 use crate::ports::{Infer, NetId, PortError, Recovery};
 use crate::vision::family::{NetSpec, Role};
@@ -87,7 +88,12 @@ pub struct OrtEngine {
 
 struct Net {
     spec: NetSpec,
-    session: Session,
+    backend: Backend,
+}
+
+enum Backend {
+    Ort(Session),
+    Tract(Network),
 }
 
 impl OrtEngine {
@@ -147,7 +153,7 @@ impl Infer for OrtEngine {
 
 impl Net {
     fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Vec<ArrayD<f32>>, PortError> {
-        let Net { spec, session } = self;
+        let Net { spec, backend } = self;
         let failed = |cause: String| {
             let hint = "run `cardea models verify`";
             PortError::new(format!("run the network {}", spec.name), cause, hint, Recovery::Fatal)
@@ -155,6 +161,10 @@ impl Net {
         if input.shape() != spec.input.shape {
             return Err(failed(format!("its input is {:?}, not {:?}", spec.input.shape, input.shape())));
         }
+        let session = match backend {
+            Backend::Ort(session) => session,
+            Backend::Tract(network) => return network.run(input).map_err(failed),
+        };
         let tensor = TensorRef::from_array_view(input).map_err(|e| failed(e.to_string()))?;
         let outputs =
             session.run(ort::inputs![spec.input.name.as_str() => tensor]).map_err(|e| failed(e.to_string()))?;
@@ -219,33 +229,57 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// What networks are opened with.
-struct Runtime {
-    environment: Environment,
-    providers: Vec<ExecutionProviderDispatch>,
+enum Runtime {
+    Ort { environment: Environment, providers: Vec<ExecutionProviderDispatch> },
+    Tract,
 }
 
 impl Runtime {
     fn of(settings: &Settings<'_>) -> Result<Self, PortError> {
         // Before any library is looked for: this is told from the build alone.
         let providers = provider::dispatches(settings.provider)?;
-        Ok(Runtime { environment: environment(settings.runtime, settings.cache)?, providers })
+        Ok(match settings.provider {
+            Provider::Tract => Runtime::Tract,
+            _ => Runtime::Ort { environment: environment(settings.runtime, settings.cache)?, providers },
+        })
     }
 
-    fn session(&self, bytes: &[u8], threads: usize, trace: Option<&TraceDir>) -> ort::Result<Session> {
-        let mut builder = Session::builder(&self.environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(threads.max(1))?
-            .with_inter_threads(1)?
-            // Threads that spin between frames cost a whole core and save microseconds.
-            .with_intra_op_spinning(false)?;
-        if !self.providers.is_empty() {
-            builder = builder.with_execution_providers(&self.providers)?;
+    fn backend(
+        &self,
+        bytes: &[u8],
+        spec: &NetSpec,
+        threads: usize,
+        trace: Option<&TraceDir>,
+    ) -> Result<Backend, String> {
+        match self {
+            Runtime::Ort { environment, providers } => {
+                session(environment, providers, bytes, threads, trace).map(Backend::Ort).map_err(|e| e.to_string())
+            }
+            Runtime::Tract => Network::load(bytes, spec).map(Backend::Tract),
         }
-        if let Some(trace) = trace {
-            builder = builder.with_profiling(trace.prefix())?;
-        }
-        builder.commit_from_memory(bytes)
     }
+}
+
+fn session(
+    environment: &Environment,
+    providers: &[ExecutionProviderDispatch],
+    bytes: &[u8],
+    threads: usize,
+    trace: Option<&TraceDir>,
+) -> ort::Result<Session> {
+    let mut builder = Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads.max(1))?
+        .with_inter_threads(1)?
+        // Threads that spin between frames cost a whole core and save microseconds.
+        .with_intra_op_spinning(false)?;
+    if !providers.is_empty() {
+        builder = builder.with_execution_providers(providers)?;
+    }
+    if let Some(trace) = trace {
+        builder = builder.with_profiling(trace.prefix())?;
+    }
+    builder.commit_from_memory(bytes)
 }
 
 /// Why a network was not opened.
@@ -284,14 +318,14 @@ fn open(runtime: &Runtime, model: &Model, file: &ModelFile, settings: &Settings<
     let unused =
         |cause: String| Refused::Provider(provider::unused(provider, format!("the network {}: {cause}", spec.name)));
     let trace = match provider {
-        Provider::Cpu => None,
+        Provider::Cpu | Provider::Tract => None,
         _ => Some(TraceDir::new().map_err(|e| unused(format!("no room for a trace: {e}")))?),
     };
-    let session = runtime.session(&bytes, settings.threads, trace.as_ref()).map_err(|e| match provider {
-        Provider::Cpu => bad(e.to_string()),
-        _ => unused(e.to_string()),
+    let backend = runtime.backend(&bytes, spec, settings.threads, trace.as_ref()).map_err(|e| match provider {
+        Provider::Cpu | Provider::Tract => bad(e),
+        _ => unused(e),
     })?;
-    let mut net = Net { spec: spec.clone(), session };
+    let mut net = Net { spec: spec.clone(), backend };
     let outputs = net.run(known::input(&spec.input).view()).map_err(|e| bad(e.cause))?;
     if trace.is_some() {
         really_used(&mut net, provider).map_err(unused)?;
@@ -340,7 +374,8 @@ fn with_output(mut onnx: Vec<u8>, name: &str, len: usize) -> Vec<u8> {
 
 /// Reads the trace of the run before and holds the provider to it; ends the tracing.
 fn really_used(net: &mut Net, provider: Provider) -> Result<(), String> {
-    let path = net.session.end_profiling().map_err(|e| e.to_string())?;
+    let Backend::Ort(session) = &mut net.backend else { return Ok(()) };
+    let path = session.end_profiling().map_err(|e| e.to_string())?;
     let trace = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
     let share = provider::share(&trace, provider)?;
     provider::judge(share, provider)?;

@@ -16,13 +16,17 @@ const CPU: &str = "CPUExecutionProvider";
 /// Parts of the names of operators that do the work of a network; the rest moves, clips and adds.
 const HEAVY: [&str; 3] = ["Conv", "MatMul", "Gemm"];
 
-/// What to register with a session, in this order; none for ONNX Runtime's own.
+/// What to register with a session, in this order; none for ONNX Runtime's own and for tract, which has no sessions.
 ///
 /// # Errors
 /// The provider is not part of this build; the error names the feature.
 pub fn dispatches(provider: Provider) -> Result<Vec<ExecutionProviderDispatch>, PortError> {
     match provider {
         Provider::Cpu => Ok(Vec::new()),
+        #[cfg(feature = "tract")]
+        Provider::Tract => Ok(Vec::new()),
+        #[cfg(not(feature = "tract"))]
+        Provider::Tract => absent(provider),
         #[cfg(feature = "xnnpack")]
         Provider::Xnnpack => Ok(vec![ort::ep::XNNPACK::default().build().error_on_failure()]),
         #[cfg(feature = "cuda")]
@@ -43,7 +47,7 @@ pub fn dispatches(provider: Provider) -> Result<Vec<ExecutionProviderDispatch>, 
 }
 
 /// The error for a provider that was left out of this build.
-#[cfg(not(all(feature = "xnnpack", feature = "cuda", feature = "tensorrt")))]
+#[cfg(not(all(feature = "xnnpack", feature = "cuda", feature = "tensorrt", feature = "tract")))]
 fn absent(provider: Provider) -> Result<Vec<ExecutionProviderDispatch>, PortError> {
     let name = provider.name();
     Err(PortError::new(
@@ -68,7 +72,7 @@ pub(super) fn unused(provider: Provider, cause: impl std::fmt::Display) -> PortE
 /// ONNX Runtime's name of a provider.
 fn runtime_name(provider: Provider) -> &'static str {
     match provider {
-        Provider::Cpu => CPU,
+        Provider::Cpu | Provider::Tract => CPU,
         Provider::Xnnpack => "XnnpackExecutionProvider",
         Provider::Cuda => "CUDAExecutionProvider",
         Provider::Tensorrt => "TensorrtExecutionProvider",
@@ -155,7 +159,7 @@ pub fn judge(share: Share, provider: Provider) -> Result<(), String> {
     let name = runtime_name(provider);
     let Share { taken, heavy_taken, heavy_left } = share;
     let bound = match provider {
-        Provider::Cpu => return Ok(()),
+        Provider::Cpu | Provider::Tract => return Ok(()),
         Provider::Xnnpack => heavy_taken,
         Provider::Cuda | Provider::Tensorrt => 0,
     };
@@ -226,9 +230,10 @@ mod tests {
             (Provider::Xnnpack, cfg!(feature = "xnnpack")),
             (Provider::Cuda, cfg!(feature = "cuda")),
             (Provider::Tensorrt, cfg!(feature = "tensorrt")),
+            (Provider::Tract, cfg!(feature = "tract")),
         ] {
             match dispatches(provider) {
-                Ok(found) => assert!(built_in && !found.is_empty()),
+                Ok(found) => assert!(built_in && found.is_empty() == (provider == Provider::Tract)),
                 Err(e) => {
                     assert!(!built_in && e.hint.contains(&format!("--features {}", provider.name())), "{e}");
                 }

@@ -5,7 +5,7 @@ use crate::adapters::infer::manifest::Pack;
 use crate::adapters::infer::ort::{ALL_ROLES, Settings, read_checked, runtime_in_use, verify};
 use crate::adapters::infer::scripted::Script;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, StoreError, Trouble};
-use crate::config::sections::Models;
+use crate::config::sections::{Models, Provider};
 use crate::ports::{Journal, PeopleStore, PortError};
 use rustix::fs::{Access, access, statvfs};
 use std::os::unix::fs::MetadataExt;
@@ -153,11 +153,15 @@ pub(super) fn networks(models: &Models) -> [Check; 2] {
 /// The library; with a pack whose files are right also the known answers.
 fn runtime(models: &Models, pack: Option<&Pack>) -> Check {
     const ID: &str = "runtime";
-    let (path, version) = match runtime_in_use(models.runtime.as_deref(), &models.cache) {
-        Ok(found) => found,
-        Err(e) => return port_fault(ID, e),
+    let name = if models.provider == Provider::Tract {
+        "tract, which is part of the program,".to_owned()
+    } else {
+        let (path, version) = match runtime_in_use(models.runtime.as_deref(), &models.cache) {
+            Ok(found) => found,
+            Err(e) => return port_fault(ID, e),
+        };
+        format!("ONNX Runtime {} ({})", version.as_deref().unwrap_or("of unknown version"), path.display())
     };
-    let name = format!("ONNX Runtime {} ({})", version.as_deref().unwrap_or("of unknown version"), path.display());
     let Some(pack) = pack else {
         let fix = "mend `models` first";
         return Check::warn(ID, format!("{name} loads; the networks could not be tried on it"), fix);
