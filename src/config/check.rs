@@ -1,12 +1,13 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
+use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawMqtt};
 use super::sections::{
-    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, LightMode, Liveness, Log,
-    Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label,
-    is_line_name,
+    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine, InputsConfig, InputsKind,
+    Insecure, LightMode, Liveness, Log, Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, RelayKind,
+    Rules, Store, is_chip_label, is_line_name,
 };
+use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use crate::vision::frame::{PixelFormat, Rotation};
@@ -31,6 +32,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
     c.relay(raw);
+    c.inputs(raw);
     c.prompt(raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
@@ -173,11 +175,53 @@ impl Checker<'_> {
         if let Some(label) = relay.chip.as_ref().filter(|label| !is_chip_label(label)) {
             self.fault("door.relay.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
         }
+        self.filmed(raw);
+    }
+
+    fn filmed(&mut self, raw: &Raw) {
         let filmed = matches!(raw.camera.kind, CameraKind::File | CameraKind::Command | CameraKind::Sim);
         if filmed && !raw.insecure.virtual_camera {
             let what = "a camera of this kind shows what a file or program says; with a real relay it also needs \
                         insecure.virtual_camera = true";
             self.fault_between("camera.kind", "door.relay.kind", what);
+        }
+    }
+
+    fn inputs(&mut self, raw: &Raw) {
+        let (door, inputs) = (&raw.door, &raw.door.inputs);
+        if door.warning_ms > door.held_ms {
+            self.fault_between("door.warning_ms", "door.held_ms", "the warning comes before the alarm");
+        }
+        if door.entry_ms < door.hold_ms {
+            let what = "must not be shorter than the pulse: whoever opens the door at its end would be an intruder";
+            self.fault_between("door.entry_ms", "door.hold_ms", what);
+        }
+        let wired = inputs.lines().into_iter().filter_map(|(sensor, line, _)| line.map(|l| (sensor, l)));
+        let wired: Vec<_> = wired.collect();
+        for (i, (sensor, line)) in wired.iter().enumerate() {
+            let key = format!("door.inputs.{}", sensor.name());
+            let name = line.to_string_lossy();
+            match inputs.kind {
+                InputsKind::None => {
+                    self.fault_between(&key, "door.inputs.kind", "needs a kind: gpiocdev or sim");
+                }
+                InputsKind::Gpiocdev if !is_line_name(&name) => {
+                    let what = format!("`{name}` is no line's name; gpioinfo shows names, and numbers move");
+                    self.fault(&key, what);
+                }
+                InputsKind::Gpiocdev | InputsKind::Sim => {}
+            }
+            let taken = wired[..i].iter().find(|(_, other)| other == line).map(|(s, _)| s.name());
+            let relay = (Some(*line) == door.relay.line.as_ref()).then_some("the relay");
+            if let Some(other) = taken.or(relay) {
+                self.fault(&key, format!("{other} has this line already"));
+            }
+        }
+        if inputs.kind != InputsKind::None && wired.is_empty() {
+            self.fault("door.inputs.kind", "nothing is wired: set door.inputs.contact or another line");
+        }
+        if let Some(label) = inputs.chip.as_ref().filter(|label| !is_chip_label(label)) {
+            self.fault("door.inputs.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
         }
     }
 
@@ -339,6 +383,22 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
                 (Some(path), _) => Some(path.clone()),
                 (None, GuardKind::Spawn | GuardKind::Socket) => Some(state.join("guard.sock")),
             },
+            rules: DoorRules {
+                contact: raw.door.inputs.contact.is_some(),
+                entry: ms(raw.door.entry_ms),
+                warning: ms(raw.door.warning_ms),
+                held: ms(raw.door.held_ms),
+                relock: raw.door.relock_on_open,
+                exit_opens: raw.door.exit_opens,
+            },
+            tamper: raw.door.tamper,
+            inputs: InputsConfig {
+                kind: raw.door.inputs.kind,
+                chip: raw.door.inputs.chip.clone(),
+                bias: raw.door.inputs.bias,
+                debounce: ms(raw.door.inputs.debounce_ms),
+                lines: wired(&raw.door.inputs),
+            },
             relay: RelayConfig {
                 kind: raw.door.relay.kind,
                 line: Some(raw.door.relay.line.clone().unwrap_or_else(|| state.join("relay"))),
@@ -391,4 +451,9 @@ impl Config {
         raw.store.dir = state.to_owned();
         check(&raw, &Origins::new()).expect("built-in defaults are without fault, as a test shows")
     }
+}
+
+fn wired(inputs: &RawInputs) -> Vec<(Sensor, InputLine)> {
+    let lines = inputs.lines().into_iter();
+    lines.filter_map(|(sensor, line, active)| Some((sensor, InputLine { name: line?.clone(), active }))).collect()
 }

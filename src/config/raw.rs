@@ -5,8 +5,10 @@
 //! that disagree, a name with a rule) is in `check.rs`.
 
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, RelayKind,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, PromptKind, RelayKind,
+    TamperAction,
 };
+use crate::domain::door::Sensor;
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -293,13 +295,114 @@ pub struct RawDoor {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/run/cardea-guard.sock")]
     pub guard_socket: Option<PathBuf>,
+    /// The door may be opened for so long after a grant or the exit button; later it counts as forced. Milliseconds.
+    #[schemars(range(min = 1000, max = 60_000))]
+    pub entry_ms: u64,
+    /// A door that stays open for so long is worth a warning. Milliseconds.
+    #[schemars(range(min = 1000, max = 3_600_000))]
+    pub warning_ms: u64,
+    /// A door that stays open for so long is an alarm, `door.held`; after the warning. Milliseconds.
+    #[schemars(range(min = 1000, max = 3_600_000))]
+    pub held_ms: u64,
+    /// The pulse ends when the contact says open, so that the door locks behind the first one.
+    pub relock_on_open: bool,
+    /// The exit button also releases the lock. People must be able to leave without it: see docs/install.md.
+    pub exit_opens: bool,
+    /// lockdown: nobody is let in while the housing is open; alarm: only the alarm.
+    pub tamper: TamperAction,
     /// The line that the guard owns.
     pub relay: RawRelay,
+    /// Door contact, exit button, tamper switch and key switch.
+    pub inputs: RawInputs,
 }
 
 impl Default for RawDoor {
     fn default() -> Self {
-        RawDoor { hold_ms: 3000, guard: GuardKind::Spawn, guard_socket: None, relay: RawRelay::default() }
+        RawDoor {
+            hold_ms: 3000,
+            guard: GuardKind::Spawn,
+            guard_socket: None,
+            entry_ms: 7000,
+            warning_ms: 20_000,
+            held_ms: 30_000,
+            relock_on_open: true,
+            exit_opens: false,
+            tamper: TamperAction::Lockdown,
+            relay: RawRelay::default(),
+            inputs: RawInputs::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawInputs {
+    /// none, gpiocdev (lines of gpiochips, by name) or sim (files that hold 0 or 1).
+    pub kind: InputsKind,
+    /// Label of the lines' gpiochip, where several have lines of these names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"pinctrl-rp1")]
+    pub chip: Option<String>,
+    /// Pull of the lines: as_is, disabled, pull_up, pull_down.
+    pub bias: Bias,
+    /// A level must hold for so many milliseconds.
+    #[schemars(range(min = 1, max = 500))]
+    pub debounce_ms: u64,
+    /// Line of the door contact; sim: its file. Unset: there is none, and an opened door is not noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO22")]
+    pub contact: Option<PathBuf>,
+    /// The level of an open door. high with a contact to ground that is closed with the door: a cut wire is an open door.
+    pub contact_active: ActiveLevel,
+    /// Line of the exit button.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO23")]
+    pub exit: Option<PathBuf>,
+    /// The level of the pressed button.
+    pub exit_active: ActiveLevel,
+    /// Line of the housing's tamper switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO24")]
+    pub tamper: Option<PathBuf>,
+    /// The level of an open housing; high with a switch to ground that is closed with the housing.
+    pub tamper_active: ActiveLevel,
+    /// Line of a key switch that keeps the door unlocked for as long as it is turned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO25")]
+    pub hold_open: Option<PathBuf>,
+    /// The level of the turned key.
+    pub hold_open_active: ActiveLevel,
+}
+
+impl Default for RawInputs {
+    fn default() -> Self {
+        RawInputs {
+            kind: InputsKind::None,
+            chip: None,
+            bias: Bias::PullUp,
+            debounce_ms: 30,
+            contact: None,
+            contact_active: ActiveLevel::High,
+            exit: None,
+            exit_active: ActiveLevel::Low,
+            tamper: None,
+            tamper_active: ActiveLevel::High,
+            hold_open: None,
+            hold_open_active: ActiveLevel::Low,
+        }
+    }
+}
+
+impl RawInputs {
+    /// Every sensor with its line, if it has one, and its level.
+    #[must_use]
+    pub fn lines(&self) -> [(Sensor, Option<&PathBuf>, ActiveLevel); 4] {
+        [
+            (Sensor::Contact, self.contact.as_ref(), self.contact_active),
+            (Sensor::Exit, self.exit.as_ref(), self.exit_active),
+            (Sensor::Tamper, self.tamper.as_ref(), self.tamper_active),
+            (Sensor::HoldOpen, self.hold_open.as_ref(), self.hold_open_active),
+        ]
     }
 }
 

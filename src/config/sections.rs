@@ -1,5 +1,6 @@
 //! The checked configuration, one struct a section. Units stand in the key names of the file; here they are types.
 
+use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use schemars::JsonSchema;
@@ -194,7 +195,51 @@ pub struct Door {
     pub guard: GuardKind,
     /// `door.guard_socket`, default `<state>/guard.sock`.
     pub guard_socket: Option<PathBuf>,
+    /// `door.entry_ms`, `door.warning_ms`, `door.held_ms`, `door.relock_on_open`, `door.exit_opens`.
+    pub rules: DoorRules,
+    /// `door.tamper`: lockdown | alarm.
+    pub tamper: TamperAction,
     pub relay: RelayConfig,
+    pub inputs: InputsConfig,
+}
+
+/// What an open housing does to the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TamperAction {
+    Lockdown,
+    Alarm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InputsKind {
+    None,
+    Gpiocdev,
+    Sim,
+}
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputLine {
+    /// The line's name; a sim input's file.
+    pub name: PathBuf,
+    /// The level that counts as active.
+    pub active: ActiveLevel,
+}
+
+#[derive(Clone, Debug)]
+pub struct InputsConfig {
+    /// `door.inputs.kind`: none | gpiocdev | sim.
+    pub kind: InputsKind,
+    /// `door.inputs.chip`: the label of the lines' chip.
+    pub chip: Option<String>,
+    /// `door.inputs.bias`, default pull_up.
+    pub bias: Bias,
+    /// `door.inputs.debounce_ms`, default 30; 1..=500.
+    pub debounce: Duration,
+    /// What is wired; empty with the kind none.
+    pub lines: Vec<(Sensor, InputLine)>,
 }
 
 #[derive(Clone, Debug)]

@@ -340,6 +340,9 @@ fn the_example_file_is_the_one_that_the_program_prints() {
         .map(|l| if l.starts_with("# ") { "" } else { l.trim_start_matches('#') })
         .map(|l| format!("{l}\n"))
         .collect();
+    // Lines that are wired need a kind.
+    let (before, inputs) = uncommented.split_once("[door.inputs]").unwrap();
+    let uncommented = format!("{before}[door.inputs]{}", inputs.replacen("\"none\"", "\"gpiocdev\"", 1));
     assert_eq!(faults(&uncommented), Vec::<String>::new(), "every value of the example may be used as it stands");
     for key in keys::keys().keys.keys() {
         let (section, name) = key.rsplit_once('.').unwrap();
@@ -357,4 +360,27 @@ fn every_profile_of_the_source_tree_is_without_fault() {
         let loaded = load(&Inputs { file: Some(file.clone()), ..Inputs::default() });
         assert!(loaded.is_ok(), "{}: {}", file.display(), loaded.unwrap_err());
     }
+}
+
+#[test]
+fn inputs_need_a_kind_names_and_lines_of_their_own() {
+    let told = |text: &str| faults(text).join("; ");
+    assert!(told("door.inputs.contact = 'GPIO22'").contains("door.inputs.contact: needs a kind"));
+    assert!(told("door.inputs.kind = 'gpiocdev'").contains("nothing is wired"));
+    let kind = "door.inputs.kind = 'gpiocdev'\n";
+    assert!(told(&format!("{kind}door.inputs.exit = '23'")).contains("door.inputs.exit: `23` is no line's name"));
+    let twice = format!("{kind}door.inputs.exit = 'A'\ndoor.inputs.tamper = 'A'");
+    assert!(told(&twice).contains("door.inputs.tamper: exit has this line already"), "{}", told(&twice));
+    let relay = format!("{kind}door.inputs.contact = 'A'\ndoor.relay.line = 'A'");
+    assert!(told(&relay).contains("the relay has this line already"));
+    let good = format!("{kind}door.inputs.contact = 'A'\ndoor.inputs.contact_active = 'low'");
+    let config = from_text(&good);
+    assert!(config.door().rules.contact && config.door().inputs.lines.len() == 1);
+}
+
+#[test]
+fn a_door_warns_before_it_alarms_and_an_entry_outlasts_its_pulse() {
+    assert!(faults("door.warning_ms = 40000").join("").contains("the warning comes before the alarm"));
+    assert!(faults("door.hold_ms = 9000").join("").contains("must not be shorter than the pulse"));
+    assert_eq!(faults("door.hold_ms = 9000\ndoor.entry_ms = 12000"), Vec::<String>::new());
 }

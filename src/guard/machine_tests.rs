@@ -315,3 +315,54 @@ fn the_last_sixty_four_edges_are_kept() {
     assert_eq!(rig.machine.edge_after(80).map(|e| e.number), Some(81));
     assert_eq!(rig.machine.edge_after(81), None);
 }
+
+/// A rig whose door is held open since now.
+fn held_open() -> Rig {
+    let mut rig = Rig::new();
+    rig.arm(1);
+    rig.give(Input::HoldOpen { nonce: [1; 16] });
+    assert_eq!((rig.last(), rig.level), (Reply::Opened, true));
+    rig
+}
+
+#[test]
+fn a_lease_that_nobody_renews_ends_by_itself() {
+    let mut rig = held_open();
+    rig.pass_alive(ms(1_999));
+    assert!(rig.level);
+    rig.pass(ms(1));
+    assert!(!rig.level);
+    assert_eq!(rig.causes()[1..], [(true, EdgeCause::HoldOpen), (false, EdgeCause::Deadline)]);
+    rig.give(Input::Renew);
+    assert!(!rig.level, "a lease that is over is not renewed");
+}
+
+#[test]
+fn a_lease_that_is_renewed_lasts_beyond_every_pulse_and_the_open_door() {
+    let mut rig = held_open();
+    for _ in 0..60 {
+        rig.pass_alive(ms(1_000));
+        rig.give(Input::Renew);
+        rig.give(Input::DoorOpen);
+        assert!(rig.level);
+    }
+    rig.arm(2);
+    assert_eq!(rig.open(2, ms(300)), Reply::Refused(OpenRefusal::Coalesced));
+    rig.give(Input::Eof);
+    assert!(!rig.level, "a daemon that is gone holds nothing open");
+}
+
+#[test]
+fn a_grant_is_never_renewed_and_a_hold_needs_a_fresh_nonce() {
+    let mut rig = Rig::opened(ms(1_000));
+    rig.pass_alive(ms(900));
+    rig.give(Input::Renew);
+    rig.pass(ms(100));
+    assert!(!rig.level);
+    rig.pass_alive(ms(1_000));
+    rig.give(Input::HoldOpen { nonce: [1; 16] });
+    assert_eq!((rig.last(), rig.level), (REFUSED_NONCE, false));
+    let mut silent = held_open();
+    silent.pass(ms(1_000));
+    assert!(!silent.level, "without a sign of life a lease is no better than a pulse");
+}
