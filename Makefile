@@ -3,6 +3,7 @@
 # make lint models bench   parts of it
 # make deb                 a Debian package of this machine's architecture in target/debian (docs/install.md)
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
+# make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
 # make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
 SHELL := /bin/bash
 FEATURES := --features v4l2
@@ -12,7 +13,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks hil deb setup deny-tool
+.PHONY: demo test lint lint-quick models bench attacks kills hil deb setup deny-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -67,6 +68,10 @@ SEED ?= 1
 attacks: setup models
 	@cargo build --release $(FEATURES) >&2
 	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --json
+
+# 500 kills of the daemon and of the guard in mid-pulse, 1,000 starts and stops: 10 minutes.
+kills: setup
+	CARDEA_KILLS=500 cargo test $(FEATURES) --test kills -- --nocapture --test-threads=1
 
 bench: setup models
 	cargo bench $(FEATURES) --benches

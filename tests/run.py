@@ -24,6 +24,7 @@ KINDS = [UNIT, PROPERTY, BROKER, PROCESSES, CLIPS, BENCH, INTEGRATION, DOC]
 KIND_OF_FILE = {
     "broker": BROKER,
     "processes": PROCESSES,
+    "kills": PROCESSES,
     "store_kills": PROCESSES,
     "cameras": PROCESSES,
     "demo": PROCESSES,

@@ -3,9 +3,9 @@
 use super::fault::{Fault, Origin, Origins};
 use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawMqtt};
 use super::sections::{
-    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine, InputsConfig, InputsKind,
-    Insecure, LightMode, Liveness, Log, Models, Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, RelayKind,
-    Rules, Store, is_chip_label, is_line_name,
+    Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
+    InputsConfig, InputsKind, Insecure, LightMode, Liveness, Log, Models, Mqtt, PromptConfig, PromptKind, Recognition,
+    RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
@@ -78,6 +78,17 @@ impl Checker<'_> {
         }
         if rotation(camera.rotate).is_none() {
             self.fault("camera.rotate", format!("{} is not 0, 90, 180 or 270", camera.rotate));
+        }
+        if let Some(hz) = camera.power_line_hz.filter(|hz| ![0, 50, 60].contains(hz)) {
+            self.fault("camera.power_line_hz", format!("{hz} is not 0, 50 or 60"));
+        }
+        let controlled = [
+            ("camera.exposure_us", camera.exposure_us),
+            ("camera.gain", camera.gain),
+            ("camera.power_line_hz", camera.power_line_hz),
+        ];
+        for (key, _) in controlled.iter().filter(|(_, v)| v.is_some() && camera.kind != CameraKind::V4l2) {
+            self.fault_between(key, "camera.kind", "only a camera of kind v4l2 is told this");
         }
         if !camera.faults.is_empty() && camera.kind != CameraKind::Sim {
             self.fault_between("camera.faults", "camera.kind", "only a camera of kind sim has faults on request");
@@ -192,7 +203,7 @@ impl Checker<'_> {
         if door.warning_ms > door.held_ms {
             self.fault_between("door.warning_ms", "door.held_ms", "the warning comes before the alarm");
         }
-        if door.entry_ms < door.hold_ms {
+        if door.entry_ms.is_some_and(|entry| entry < door.hold_ms) {
             let what = "must not be shorter than the pulse: whoever opens the door at its end would be an intruder";
             self.fault_between("door.entry_ms", "door.hold_ms", what);
         }
@@ -339,6 +350,11 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             fps: raw.camera.fps,
             rotate: rotation(raw.camera.rotate).unwrap_or_default(),
             mirrored: raw.camera.mirrored,
+            controls: CameraControls {
+                exposure_us: raw.camera.exposure_us,
+                gain: raw.camera.gain,
+                power_line_hz: raw.camera.power_line_hz,
+            },
             timeout: ms(raw.camera.timeout_ms),
             looped: raw.camera.looped,
             faults: raw.camera.faults.clone(),
@@ -385,7 +401,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             },
             rules: DoorRules {
                 contact: raw.door.inputs.contact.is_some(),
-                entry: ms(raw.door.entry_ms),
+                entry: ms(raw.door.entry_ms.unwrap_or(raw.door.hold_ms + 4000)),
                 warning: ms(raw.door.warning_ms),
                 held: ms(raw.door.held_ms),
                 relock: raw.door.relock_on_open,

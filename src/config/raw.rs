@@ -85,7 +85,7 @@ pub struct RawCamera {
     pub path: PathBuf,
     /// Program and arguments of the kind command; a list, never a shell line.
     pub command: Vec<String>,
-    /// Pixel format of a v4l2 camera; auto takes the first that the camera offers of mjpg, yuyv, nv12, grey.
+    /// Pixel format of a v4l2 camera; auto takes the cheapest in colour that comes at the asked size and rate.
     pub format: RawFormat,
     /// Asked width in pixels; the driver may choose another.
     #[schemars(range(min = 160, max = 4096))]
@@ -101,6 +101,18 @@ pub struct RawCamera {
     pub rotate: u32,
     /// The camera delivers a mirror image: left and right actions swap.
     pub mirrored: bool,
+    /// Exposure of a v4l2 camera in microseconds, no longer automatic. Unset: as the camera does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 1_000_000), example = &10_000)]
+    pub exposure_us: Option<u32>,
+    /// Gain of a v4l2 camera in its own units, no longer automatic. Unset: as the camera does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65_535), example = &32)]
+    pub gain: Option<u32>,
+    /// The mains' frequency whose flicker the camera filters out: 50, 60, or 0 for none. Unset: as the camera does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 60), example = &50)]
+    pub power_line_hz: Option<u32>,
     /// No frame for so many milliseconds is a stall, and the camera is opened again.
     #[schemars(range(min = 100, max = 10_000))]
     pub timeout_ms: u64,
@@ -123,6 +135,9 @@ impl Default for RawCamera {
             fps: 30,
             rotate: 0,
             mirrored: false,
+            exposure_us: None,
+            gain: None,
+            power_line_hz: None,
             timeout_ms: 500,
             looped: true,
             faults: Vec::new(),
@@ -295,9 +310,10 @@ pub struct RawDoor {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/run/cardea-guard.sock")]
     pub guard_socket: Option<PathBuf>,
-    /// The door may be opened for so long after a grant or the exit button; later it counts as forced. Milliseconds.
-    #[schemars(range(min = 1000, max = 60_000))]
-    pub entry_ms: u64,
+    /// The door may be opened for so many milliseconds after a grant or the exit button; later it counts as forced. Unset: `door.hold_ms` and four seconds more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1000, max = 60_000), example = &7000)]
+    pub entry_ms: Option<u64>,
     /// A door that stays open for so long is worth a warning. Milliseconds.
     #[schemars(range(min = 1000, max = 3_600_000))]
     pub warning_ms: u64,
@@ -322,7 +338,7 @@ impl Default for RawDoor {
             hold_ms: 3000,
             guard: GuardKind::Spawn,
             guard_socket: None,
-            entry_ms: 7000,
+            entry_ms: None,
             warning_ms: 20_000,
             held_ms: 30_000,
             relock_on_open: true,

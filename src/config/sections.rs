@@ -57,6 +57,17 @@ pub enum CameraKind {
     Sim,
 }
 
+/// What a V4L2 camera is told beside format and size; `None` is left as the camera has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CameraControls {
+    /// Microseconds; 100..=1_000_000.
+    pub exposure_us: Option<u32>,
+    /// The camera's own units.
+    pub gain: Option<u32>,
+    /// 0 | 50 | 60.
+    pub power_line_hz: Option<u32>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Camera {
     /// `camera.kind`: v4l2 | file | command | sim. Default v4l2.
@@ -76,6 +87,8 @@ pub struct Camera {
     pub rotate: crate::vision::frame::Rotation,
     /// `camera.mirrored`, default false.
     pub mirrored: bool,
+    /// `camera.exposure_us`, `camera.gain`, `camera.power_line_hz`.
+    pub controls: CameraControls,
     /// `camera.timeout_ms`, default 500: no frame for so long is a stall.
     pub timeout: Duration,
     /// `camera.looped`, default true: a file camera begins again at its end, as a new device opening.

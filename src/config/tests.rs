@@ -381,6 +381,16 @@ fn inputs_need_a_kind_names_and_lines_of_their_own() {
 #[test]
 fn a_door_warns_before_it_alarms_and_an_entry_outlasts_its_pulse() {
     assert!(faults("door.warning_ms = 40000").join("").contains("the warning comes before the alarm"));
-    assert!(faults("door.hold_ms = 9000").join("").contains("must not be shorter than the pulse"));
-    assert_eq!(faults("door.hold_ms = 9000\ndoor.entry_ms = 12000"), Vec::<String>::new());
+    assert!(
+        faults("door.hold_ms = 9000\ndoor.entry_ms = 8000").join("").contains("must not be shorter than the pulse")
+    );
+    assert_eq!(from_text("door.hold_ms = 9000").door().rules.entry, Duration::from_secs(13));
+}
+
+#[test]
+fn camera_controls_are_for_v4l2_and_in_its_words() {
+    assert_eq!(faults("camera.exposure_us = 8000\ncamera.gain = 20\ncamera.power_line_hz = 50"), Vec::<String>::new());
+    assert!(faults("camera.power_line_hz = 55").join("").contains("55 is not 0, 50 or 60"));
+    let told = faults("camera.kind = 'file'\ncamera.path = 'x'\ncamera.gain = 20").join("");
+    assert!(told.contains("camera.gain: only a camera of kind v4l2"), "{told}");
 }

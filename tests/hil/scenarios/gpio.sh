@@ -8,7 +8,8 @@ gpio_chip door 8 0:door-relay 1:exit-button 2:twin || fault "there is no gpio-si
 level() { test "$(gpio_level 0)" = "$1"; }
 says() { "${@:2}" 2>/tmp/said; test $? -eq 69 && grep -q -- "$1" /tmp/said || { cat /tmp/said; return 1; }; }
 guard() { # guard ACTIVE LINE: sets GUARD
-  cardea guard --line "gpiocdev:active=$1,line=$2" --socket /tmp/guard.sock 2>/tmp/guard.log &
+  # Not through the function: its shell would be what is killed.
+  "$OUT/cardea" guard --line "gpiocdev:active=$1,line=$2" --socket /tmp/guard.sock 2>/tmp/guard.log &
   GUARD=$!
 }
 lock() { cardea guard --lock --line "gpiocdev:active=$1,line=door-relay"; }
