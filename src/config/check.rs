@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Languages that the texts at the door exist in, in the order of the columns of `adapters::prompt::texts`.
-pub const LANGUAGES: [&str; 2] = ["en", "de"];
+pub const LANGUAGES: [&str; 6] = ["en", "de", "es", "fr", "zh", "ja"];
 
 /// The pack that has no files: its networks say what `models.script` tells them.
 const SCRIPTED: &str = "scripted";

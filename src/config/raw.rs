@@ -322,7 +322,7 @@ impl Default for RawRelay {
 pub struct RawPrompt {
     /// console, sim (a JSON line a screen, written to `prompt.path`) or none.
     pub kind: PromptKind,
-    /// Language at the door, two letters.
+    /// Language at the door: en, de, es, fr, zh or ja.
     pub language: String,
     /// File of the kind sim.
     #[serde(skip_serializing_if = "Option::is_none")]
