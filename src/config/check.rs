@@ -3,8 +3,8 @@
 use super::fault::{Fault, Origin, Origins};
 use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
 use super::sections::{
-    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, Liveness, Log, Models,
-    Mqtt, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
+    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GpioLine, GuardKind, Insecure, Liveness, Log,
+    Models, Mqtt, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
 };
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
@@ -152,8 +152,36 @@ impl Checker<'_> {
 
     fn prompt(&mut self, raw: &Raw) {
         let prompt = &raw.prompt;
-        if prompt.kind == PromptKind::Sim && prompt.path.is_none() {
-            self.fault("prompt.kind", "this kind needs prompt.path: the file that screens are written to");
+        if matches!(prompt.kind, PromptKind::Sim | PromptKind::Png) && prompt.path.is_none() {
+            self.fault(
+                "prompt.kind",
+                "this kind needs prompt.path: the file that screens are written to, or for png the directory",
+            );
+        }
+        let panel = &prompt.panel;
+        for (key, line) in [("prompt.panel.dc", &panel.dc), ("prompt.panel.reset", &panel.reset)] {
+            if let Some(text) = line.as_ref().filter(|text| GpioLine::parse(text).is_none()) {
+                self.fault(key, format!("`{text}` is not chip:offset, as in gpiochip0:25"));
+            }
+        }
+        if prompt.kind == PromptKind::Panel {
+            let sizes: &[PanelSize] = match panel.model {
+                PanelModel::Ssd1306 | PanelModel::Sh1106 => &[PanelSize::S128x64],
+                PanelModel::St7789 => &[PanelSize::S240x240, PanelSize::S320x240],
+                PanelModel::Ili9341 => &[PanelSize::S320x240],
+            };
+            if !sizes.contains(&prompt.size) {
+                let names: Vec<String> = sizes.iter().map(|s| format!("{}x{}", s.pixels().0, s.pixels().1)).collect();
+                let what = format!("prompt.panel.model has no such size; set it to {}", names.join(" or "));
+                self.fault_between("prompt.size", "prompt.panel.model", what);
+            }
+            if !panel.model.is_i2c() && panel.dc.is_none() {
+                self.fault("prompt.panel.model", "a panel on SPI needs prompt.panel.dc: the GPIO line of its pin DC");
+            }
+            let turns: &[u32] = if panel.model.is_i2c() { &[0, 180] } else { &[0, 90, 180, 270] };
+            if !turns.contains(&panel.rotate) {
+                self.fault("prompt.panel.rotate", format!("{} is not one of: {turns:?}", panel.rotate));
+            }
         }
         if !LANGUAGES.contains(&prompt.language.as_str()) {
             self.fault("prompt.language", format!("`{}` is not one of: {}", prompt.language, LANGUAGES.join(", ")));
@@ -312,6 +340,16 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             kind: raw.prompt.kind,
             language: raw.prompt.language.clone(),
             path: raw.prompt.path.clone(),
+            size: raw.prompt.size,
+            panel: PanelConfig {
+                model: raw.prompt.panel.model,
+                bus: raw.prompt.panel.bus.clone(),
+                address: u8::try_from(raw.prompt.panel.address).unwrap_or(0x3c),
+                dc: raw.prompt.panel.dc.as_deref().and_then(GpioLine::parse),
+                reset: raw.prompt.panel.reset.as_deref().and_then(GpioLine::parse),
+                rotate: raw.prompt.panel.rotate,
+                speed_hz: raw.prompt.panel.speed_hz,
+            },
         },
         rules: Rules { lockout_failures: raw.rules.lockout_failures, lockout: ms(raw.rules.lockout_ms) },
         mqtt: Mqtt {

@@ -4,7 +4,7 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
-use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, PromptKind, RelayKind};
+use super::sections::{CameraKind, ChallengeMode, GuardKind, PanelModel, PanelSize, Precision, PromptKind, RelayKind};
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -320,19 +320,69 @@ impl Default for RawRelay {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPrompt {
-    /// console, sim (a JSON line a screen, written to `prompt.path`) or none.
+    /// console; sim (a JSON line a screen, written to `prompt.path`); png (the screen as screen.png in the directory `prompt.path`); panel; or none.
     pub kind: PromptKind,
     /// Language at the door: en, de, es, fr, zh or ja.
     pub language: String,
-    /// File of the kind sim.
+    /// File of the kind sim, directory of the kind png.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/var/lib/cardea/screens.jsonl")]
     pub path: Option<PathBuf>,
+    /// Pixels of the kinds png and panel: 128x64, 240x240, 320x240, 800x480.
+    pub size: PanelSize,
+    /// The display of the kind panel.
+    pub panel: RawPanel,
 }
 
 impl Default for RawPrompt {
     fn default() -> Self {
-        RawPrompt { kind: PromptKind::Console, language: "en".into(), path: None }
+        RawPrompt {
+            kind: PromptKind::Console,
+            language: "en".into(),
+            path: None,
+            size: PanelSize::S128x64,
+            panel: RawPanel::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPanel {
+    /// ssd1306 and sh1106 (I2C, 128x64), st7789 (SPI, 240x240 or 320x240), ili9341 (SPI, 320x240).
+    pub model: PanelModel,
+    /// Device of the bus: /dev/i2c-1, /dev/spidev0.0.
+    pub bus: PathBuf,
+    /// Address on I2C: 60 (0x3c) or 61.
+    #[schemars(range(min = 8, max = 119))]
+    pub address: u32,
+    /// Line of the pin DC of a panel on SPI, as chip:offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"gpiochip0:25")]
+    pub dc: Option<String>,
+    /// Line of the pin RST of a panel on SPI. Unset: it is reset by command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"gpiochip0:27")]
+    pub reset: Option<String>,
+    /// Clockwise degrees by which the panel hangs turned: 0, 90, 180 or 270; on I2C 0 or 180.
+    #[schemars(range(min = 0, max = 270))]
+    pub rotate: u32,
+    /// Bits a second on SPI; long wires need fewer.
+    #[schemars(range(min = 1_000_000, max = 62_500_000))]
+    pub speed_hz: u32,
+}
+
+impl Default for RawPanel {
+    fn default() -> Self {
+        RawPanel {
+            model: PanelModel::Ssd1306,
+            bus: "/dev/i2c-1".into(),
+            address: 0x3c,
+            dc: None,
+            reset: None,
+            rotate: 0,
+            speed_hz: 32_000_000,
+        }
     }
 }
 

@@ -206,17 +206,103 @@ pub enum RelayKind {
 pub enum PromptKind {
     Console,
     Sim,
+    Png,
+    Panel,
     None,
+}
+
+/// Width and height of a display in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PanelSize {
+    #[serde(rename = "128x64")]
+    S128x64,
+    #[serde(rename = "240x240")]
+    S240x240,
+    #[serde(rename = "320x240")]
+    S320x240,
+    #[serde(rename = "800x480")]
+    S800x480,
+}
+
+impl PanelSize {
+    /// Width and height.
+    #[must_use]
+    pub const fn pixels(self) -> (u32, u32) {
+        match self {
+            PanelSize::S128x64 => (128, 64),
+            PanelSize::S240x240 => (240, 240),
+            PanelSize::S320x240 => (320, 240),
+            PanelSize::S800x480 => (800, 480),
+        }
+    }
+}
+
+/// Controller of a panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PanelModel {
+    Ssd1306,
+    Sh1106,
+    St7789,
+    Ili9341,
+}
+
+impl PanelModel {
+    /// Whether it hangs on I2C; else on SPI.
+    #[must_use]
+    pub const fn is_i2c(self) -> bool {
+        matches!(self, PanelModel::Ssd1306 | PanelModel::Sh1106)
+    }
+}
+
+/// A line of a GPIO chip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpioLine {
+    /// The chip's device.
+    pub chip: PathBuf,
+    pub offset: u32,
+}
+
+impl GpioLine {
+    /// `gpiochip0:25`, with or without `/dev/`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<GpioLine> {
+        let (chip, offset) = text.rsplit_once(':')?;
+        let offset = offset.parse().ok()?;
+        (!chip.is_empty()).then(|| GpioLine { chip: PathBuf::from("/dev").join(chip), offset })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct PanelConfig {
+    /// `prompt.panel.model`, default ssd1306.
+    pub model: PanelModel,
+    /// `prompt.panel.bus`, default /dev/i2c-1.
+    pub bus: PathBuf,
+    /// `prompt.panel.address`, default 60; 8..=119.
+    pub address: u8,
+    /// `prompt.panel.dc`; there is one for a panel on SPI.
+    pub dc: Option<GpioLine>,
+    /// `prompt.panel.reset`.
+    pub reset: Option<GpioLine>,
+    /// `prompt.panel.rotate`, default 0; 0, 90, 180 or 270, on I2C 0 or 180.
+    pub rotate: u32,
+    /// `prompt.panel.speed_hz`, default 32 MHz.
+    pub speed_hz: u32,
 }
 
 #[derive(Clone, Debug)]
 pub struct PromptConfig {
-    /// `prompt.kind`: console | sim | none. Default console.
+    /// `prompt.kind`: console | sim | png | panel | none. Default console.
     pub kind: PromptKind,
     /// `prompt.language`, default `en`.
     pub language: String,
-    /// `prompt.path` for `sim`: a JSON line per screen.
+    /// `prompt.path` for `sim`: a JSON line per screen; for `png`: a directory.
     pub path: Option<PathBuf>,
+    /// `prompt.size` for `png` and `panel`, default 128x64.
+    pub size: PanelSize,
+    /// `prompt.panel`.
+    pub panel: PanelConfig,
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,17 @@
+//! Screens as pictures: [`draw`] makes them, for all displays alike; the rest brings them to one.
+
+pub mod canvas;
+#[cfg(feature = "panel")]
+#[path = "device.rs"]
+pub mod device;
+#[cfg(not(feature = "panel"))]
+#[path = "device_absent.rs"]
+pub mod device;
+pub mod draw;
+pub mod font;
+#[cfg(feature = "panel")]
+pub mod oled;
+pub mod png;
+pub mod sheet;
+#[cfg(feature = "panel")]
+pub mod tft;
