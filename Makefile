@@ -1,17 +1,18 @@
 # make demo [HEADLESS=1]   builds, installs what is missing and plays the sample visits
 # make test                everything that must hold, the cheapest first; ends with "N passed, N failed"
 # make lint models bench   parts of it
+# make deb                 a Debian package of this machine's architecture in target/debian (docs/install.md)
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 # make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
 SHELL := /bin/bash
-FEATURES := --features v4l2
+FEATURES := --features v4l2,panel
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := models/cache
 
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks hil setup deny-tool
+.PHONY: demo test lint lint-quick models bench attacks hil deb setup deny-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -34,8 +35,9 @@ setup:
 lint: lint-quick
 	@echo "== clippy" >&2
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
-	@echo "== without features" >&2
+	@echo "== without features, and with the one that no test runs" >&2
 	cargo check
+	cargo check --features rppal
 	@echo "== documentation" >&2
 	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
 
@@ -74,3 +76,14 @@ bench: setup models
 hil: setup models
 	cargo build $(FEATURES)
 	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers
+
+# The networks stay outside of the package, ONNX Runtime is part of it: docs/decisions.md says why.
+deb: setup models
+	@command -v cargo-deb >/dev/null || { echo "setup: cargo install cargo-deb --locked" >&2; cargo install cargo-deb --locked >&2; }
+	cargo build --release $(FEATURES)
+	rm -rf target/deb && mkdir -p target/deb/completions
+	$(TARGET)/release/cardea man --out target/deb/man
+	$(TARGET)/release/cardea completions bash >target/deb/completions/cardea.bash
+	$(TARGET)/release/cardea completions zsh >target/deb/completions/_cardea
+	$(TARGET)/release/cardea completions fish >target/deb/completions/cardea.fish
+	cargo deb --no-build

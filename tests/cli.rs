@@ -165,3 +165,25 @@ fn the_guard_takes_its_line_from_the_configuration_and_puts_it_inactive() {
     let faulty = cardea(dir.path(), &["guard", "--lock", "--set", "door.relay.lime=1"]);
     assert_eq!(code(&faulty), 78, "without the configuration nobody knows which line it is");
 }
+
+#[test]
+fn completions_and_manual_pages_come_from_the_commands() {
+    let dir = directory();
+    for shell in ["bash", "zsh", "fish"] {
+        let done = cardea(dir.path(), &["completions", shell]);
+        assert_eq!(code(&done), 0, "{}", text(&done.stderr));
+        let script = text(&done.stdout);
+        assert!(["enroll", "lock"].iter().all(|word| script.contains(word)), "{shell}: {script}");
+    }
+    assert_eq!(code(&cardea(dir.path(), &["completions", "cobol"])), 64);
+    let out = dir.path().join("man/man1");
+    let made = cardea(dir.path(), &["man", "--out", out.to_str().expect("text")]);
+    assert_eq!(code(&made), 0, "{}", text(&made.stderr));
+    let guard = std::fs::read_to_string(out.join("cardea-guard.1")).expect("the guard's page");
+    assert!(guard.starts_with(".ie") || guard.contains(".TH cardea-guard 1"), "{guard}");
+    assert!(guard.contains("lock") && !guard.contains("spawned"), "{guard}");
+    assert!(std::fs::read_to_string(out.join("cardea.1")).expect("the page").contains("enroll"));
+    std::fs::write(dir.path().join("file"), "").expect("written");
+    let nowhere = dir.path().join("file/man");
+    assert_eq!(code(&cardea(dir.path(), &["man", "--out", nowhere.to_str().expect("text")])), 74);
+}

@@ -45,3 +45,20 @@ fn a_known_live_face_opens_and_a_photo_and_a_stranger_do_not() {
     let stranger = summary["visits"][2]["reason"].as_str();
     assert_eq!(stranger, Some("no_match"), "he did what was asked and is refused for who he is");
 }
+
+#[test]
+fn without_labelled_data_the_public_samples_show_the_chain_on_packages_alone() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let out = Command::new(env!("CARGO_BIN_EXE_cardea"))
+        .args(["demo", "--headless", "--set", "models.pack=\"registry\""])
+        .env("CARDEA_SHARED", nowhere.path().join("nothing"))
+        .output()
+        .expect("the program starts");
+    let lines = lines(&out.stdout);
+    let summary = lines.last().expect("a last line");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!((out.status.code(), &summary["ok"]), (Some(0), &true.into()), "{summary} {said}");
+    assert!(said.contains("public sample"), "{said}");
+    let granted = lines.iter().find(|l| l["type"] == "access.granted").expect("a grant");
+    assert_eq!(granted["passive_pad"], false, "the pack has no PAD network, and every grant says so");
+}

@@ -344,6 +344,61 @@ fn a_socket_that_systemd_made_is_used() {
     assert!(child.wait().expect("a child").success());
 }
 
+/// A guard whose service manager is `manager`, with a watchdog of 400 ms.
+fn watched_guard(scene: &Scene, manager: &std::path::Path) -> Process {
+    let mut command = scene.guard_command();
+    command.arg("--socket").arg(scene.socket()).env("NOTIFY_SOCKET", manager).env("WATCHDOG_USEC", "400000");
+    Process::start(command)
+}
+
+#[test]
+fn a_service_manager_hears_of_the_guard_and_of_its_loop() {
+    use std::os::unix::net::UnixDatagram;
+    let scene = scene();
+    let manager = scene.line().with_extension("notify");
+    let heard = UnixDatagram::bind(&manager).expect("a socket");
+    heard.set_read_timeout(Some(scene::PATIENCE)).expect("a limit");
+    let words = || {
+        let mut told = [0u8; 64];
+        let n = heard.recv(&mut told).expect("the guard speaks");
+        String::from_utf8_lossy(&told[..n]).into_owned()
+    };
+    let guard = watched_guard(&scene, &manager);
+    assert_eq!(words(), "READY=1");
+    assert_eq!(scene.causes(), [EdgeCause::Start], "the line is inactive before the guard says that it is ready");
+    let begun = now();
+    for _beat in 0..6 {
+        assert_eq!(words(), "WATCHDOG=1");
+    }
+    let took = now().since(begun);
+    assert!(took >= ms(400) && took < ms(1_500), "six beats took {took:?}: a fourth of the limit lies between two");
+    guard.signal(Signal::STOP);
+    heard.set_read_timeout(Some(ms(400))).expect("a limit");
+    let silent = || std::iter::from_fn(|| heard.recv(&mut [0; 64]).ok()).count();
+    assert!(silent() <= 1, "a loop that stands does not beat");
+    guard.signal(Signal::CONT);
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_delays_no_release() {
+    use std::os::unix::net::UnixDatagram;
+    let scene = scene();
+    let manager = scene.line().with_extension("notify");
+    let deaf = UnixDatagram::bind(&manager).expect("a socket");
+    // The queue of a socket is short, and whoever writes to a full one waits.
+    let filler = UnixDatagram::unbound().expect("a socket");
+    filler.set_nonblocking(true).expect("it does not wait");
+    while filler.send_to(b"X=1", &manager).is_ok() {}
+    let _guard = watched_guard(&scene, &manager);
+    let mut daemon = scene.daemon(false);
+    daemon.tell("open 7 1000");
+    daemon.expect("@opened");
+    let released = scene.edge(2);
+    assert_eq!(released.2, EdgeCause::Deadline);
+    assert!(released.0.since(scene.edge(1).0) <= ms(1_050));
+    drop(deaf);
+}
+
 #[test]
 fn a_guard_whose_daemon_never_comes_ends() {
     let scene = scene();

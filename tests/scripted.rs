@@ -174,3 +174,24 @@ fn a_scripted_visit_moves_the_sim_line_and_why_explains_a_refusal() {
         }
     }
 }
+
+#[test]
+fn what_somebody_cannot_do_is_noted_by_name_and_nobody_else_has_it() {
+    let dir = scene(&script(0.99, 7));
+    let picture = dir.path().join("frames/frame_00000.jpg").display().to_string();
+    assert_eq!(cardea(dir.path(), &["enroll", "ada", "--image", &picture]).status.code(), Some(0));
+    let told = |args: &[&str]| {
+        let out = cardea(dir.path(), args);
+        (out.status.code(), serde_json::from_slice::<Value>(&out.stdout).unwrap_or_default())
+    };
+    let none = json!({"person": "ada", "cannot": []});
+    assert_eq!(told(&["people", "limits", "ada"]), (Some(0), none.clone()));
+    let noted = json!({"person": "ada", "cannot": ["turn_left", "blink"]});
+    assert_eq!(told(&["people", "limits", "ada", "--cannot", "turn_left,blink"]), (Some(0), noted.clone()));
+    assert_eq!(told(&["people", "limits", "ada"]), (Some(0), noted));
+    assert_eq!(told(&["people", "limits", "ada", "--cannot", "fly"]).0, Some(64));
+    assert_eq!(told(&["people", "limits", "eve"]).0, Some(64));
+    assert_eq!(told(&["people", "limits", "ada", "--cannot", "none"]), (Some(0), none));
+    let records = told(&["events", "list", "--type", "person.limits", "--limit", "1"]);
+    assert_eq!(records.1["cannot"], json!(["turn_left", "blink"]));
+}

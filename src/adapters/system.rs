@@ -1,8 +1,12 @@
-//! The machine's clocks and its randomness.
+//! The machine's clocks, its randomness and its service manager.
 
 use crate::base::time::{Clock, Tick, WallTime};
 use rustix::time::{ClockId, clock_gettime};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// `CLOCK_MONOTONIC` and the calendar.
@@ -45,4 +49,94 @@ pub fn random<const N: usize>() -> Result<[u8; N], crate::ports::PortError> {
 #[must_use]
 pub fn uuid_v7(unix_ms: i64, random: [u8; 10]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(unix_ms).unwrap_or(0), &random).into_uuid()
+}
+
+/// Words for systemd that never make their speaker wait: the guard speaks while the door may be open. The crate
+/// `sd-notify` blocks as long as systemd does not read.
+#[derive(Debug)]
+pub struct Notifier {
+    socket: UnixDatagram,
+    manager: SocketAddr,
+}
+
+impl Notifier {
+    /// To the socket that systemd put into the environment; `None` where nobody wants to hear, or nobody can.
+    #[must_use]
+    pub fn from_env() -> Option<Notifier> {
+        Notifier::to(&std::env::var_os("NOTIFY_SOCKET")?).ok()
+    }
+
+    /// To a path, or with `@` to a name of the abstract namespace.
+    fn to(place: &OsStr) -> std::io::Result<Notifier> {
+        let manager = match place.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(place)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        Ok(Notifier { socket, manager })
+    }
+
+    /// The service is up.
+    pub fn ready(&self) {
+        self.say("READY=1");
+    }
+
+    /// The service's own loop went round.
+    pub fn alive(&self) {
+        self.say("WATCHDOG=1");
+    }
+
+    fn say(&self, words: &str) {
+        // Whoever does not read hears the next one, or ends this process: both leave the line inactive.
+        let _heard = self.socket.send_to_addr(words.as_bytes(), &self.manager);
+    }
+}
+
+/// How often to say [`Notifier::alive`]: four times in systemd's limit, if it set one for this process.
+#[must_use]
+pub fn watchdog_beat() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn the_manager_hears_at_a_path_and_at_an_abstract_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("notify");
+        let abstract_name = format!("cardea-test-{}", std::process::id());
+        let by_name = SocketAddr::from_abstract_name(&abstract_name).expect("a name");
+        for (heard, place) in [
+            (UnixDatagram::bind(&path), path.as_os_str().to_owned()),
+            (UnixDatagram::bind_addr(&by_name), format!("@{abstract_name}").into()),
+        ] {
+            let heard = heard.expect("a socket");
+            let notifier = Notifier::to(&place).expect("a notifier");
+            notifier.ready();
+            notifier.alive();
+            let mut told = [0; 64];
+            for words in ["READY=1", "WATCHDOG=1"] {
+                let n = heard.recv(&mut told).expect("words");
+                assert_eq!(&told[..n], words.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_manager_that_does_not_read_makes_nobody_wait() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("notify");
+        let notifier = Notifier::to(path.as_os_str()).expect("a notifier");
+        notifier.ready();
+        let _deaf = UnixDatagram::bind(&path).expect("a socket");
+        let begun = Instant::now();
+        for _more_than_fit in 0..2_000 {
+            notifier.alive();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }

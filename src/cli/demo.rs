@@ -81,7 +81,7 @@ fn play(globals: &Globals, args: &Args, work: &Path) -> Outcome {
     let plan = [
         known("known_live"),
         ("photo", &material.photo, Verdict::Denied, material.photo_because.filter(|_| passive_pad)),
-        ("stranger", &material.stranger, Verdict::Denied, Some(Reason::NoMatch)),
+        ("stranger", &material.stranger, Verdict::Denied, material.stranger_because),
         known("broker_down"),
     ];
     for (name, sample, expected, because) in plan {

@@ -23,6 +23,7 @@ mod replay;
 mod run;
 mod state;
 mod still;
+mod texts;
 mod verify;
 mod why;
 
@@ -194,6 +195,10 @@ enum Command {
     Doctor(doctor::Args),
     /// What a decision costs on this machine.
     Bench(bench::Args),
+    /// Completions for a shell, on standard output.
+    Completions(texts::Completions),
+    /// Manual pages.
+    Man(texts::Man),
 }
 
 /// Runs the command line; the whole of `main`.
@@ -225,6 +230,8 @@ pub fn main() -> ExitCode {
         Command::Config(a) => config::run(&g, a),
         Command::Doctor(a) => doctor::run(&g, a),
         Command::Bench(a) => bench::run(&g, a),
+        Command::Completions(a) => texts::completions(&a),
+        Command::Man(a) => texts::man(&a),
     };
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,

@@ -1,10 +1,11 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
+use super::prompt;
 use super::raw::{Raw, RawChallenge, RawFormat, RawMqtt};
 use super::sections::{
-    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GpioLine, GuardKind, Insecure, Liveness, Log,
-    Models, Mqtt, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind, Recognition, RelayConfig, Rules, Store,
+    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, Liveness, Log, Models,
+    Mqtt, Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
@@ -29,7 +30,8 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.recognition(raw);
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
-    c.prompt(raw);
+    c.relay(raw);
+    prompt::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
@@ -41,19 +43,19 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     origins: &'a Origins,
     faults: Vec<Fault>,
 }
 
 impl Checker<'_> {
-    fn fault(&mut self, key: &str, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &str, what: impl Into<String>) {
         let origin = self.origins.get(key).unwrap_or(&Origin::Default);
         self.faults.push(Fault::at(origin, key, what));
     }
 
     /// A fault between two keys stands where either was set, not at a default.
-    fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
+    pub(super) fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
         let key = if self.origins.contains_key(key) || !self.origins.contains_key(other) { key } else { other };
         self.fault(key, what);
     }
@@ -150,41 +152,32 @@ impl Checker<'_> {
         }
     }
 
-    fn prompt(&mut self, raw: &Raw) {
-        let prompt = &raw.prompt;
-        if matches!(prompt.kind, PromptKind::Sim | PromptKind::Png) && prompt.path.is_none() {
-            self.fault(
-                "prompt.kind",
-                "this kind needs prompt.path: the file that screens are written to, or for png the directory",
-            );
+    fn relay(&mut self, raw: &Raw) {
+        let relay = &raw.door.relay;
+        if relay.kind == RelayKind::Sim {
+            return;
         }
-        let panel = &prompt.panel;
-        for (key, line) in [("prompt.panel.dc", &panel.dc), ("prompt.panel.reset", &panel.reset)] {
-            if let Some(text) = line.as_ref().filter(|text| GpioLine::parse(text).is_none()) {
-                self.fault(key, format!("`{text}` is not chip:offset, as in gpiochip0:25"));
+        let name = relay.line.as_ref().map(|l| l.to_string_lossy());
+        match name {
+            None => {
+                let what = "this kind needs door.relay.line: the line's name, as GPIO17 or PY.00";
+                self.fault_between("door.relay.line", "door.relay.kind", what);
             }
+            Some(name) if !is_line_name(&name) => {
+                let what =
+                    format!("`{name}` is no line's name; gpioinfo shows names, as GPIO17 or PY.00, and numbers move");
+                self.fault("door.relay.line", what);
+            }
+            Some(_) => {}
         }
-        if prompt.kind == PromptKind::Panel {
-            let sizes: &[PanelSize] = match panel.model {
-                PanelModel::Ssd1306 | PanelModel::Sh1106 => &[PanelSize::S128x64],
-                PanelModel::St7789 => &[PanelSize::S240x240, PanelSize::S320x240],
-                PanelModel::Ili9341 => &[PanelSize::S320x240],
-            };
-            if !sizes.contains(&prompt.size) {
-                let names: Vec<String> = sizes.iter().map(|s| format!("{}x{}", s.pixels().0, s.pixels().1)).collect();
-                let what = format!("prompt.panel.model has no such size; set it to {}", names.join(" or "));
-                self.fault_between("prompt.size", "prompt.panel.model", what);
-            }
-            if !panel.model.is_i2c() && panel.dc.is_none() {
-                self.fault("prompt.panel.model", "a panel on SPI needs prompt.panel.dc: the GPIO line of its pin DC");
-            }
-            let turns: &[u32] = if panel.model.is_i2c() { &[0, 180] } else { &[0, 90, 180, 270] };
-            if !turns.contains(&panel.rotate) {
-                self.fault("prompt.panel.rotate", format!("{} is not one of: {turns:?}", panel.rotate));
-            }
+        if let Some(label) = relay.chip.as_ref().filter(|label| !is_chip_label(label)) {
+            self.fault("door.relay.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
         }
-        if !LANGUAGES.contains(&prompt.language.as_str()) {
-            self.fault("prompt.language", format!("`{}` is not one of: {}", prompt.language, LANGUAGES.join(", ")));
+        let filmed = matches!(raw.camera.kind, CameraKind::File | CameraKind::Command | CameraKind::Sim);
+        if filmed && !raw.insecure.virtual_camera {
+            let what = "a camera of this kind shows what a file or program says; with a real relay it also needs \
+                        insecure.virtual_camera = true";
+            self.fault_between("camera.kind", "door.relay.kind", what);
         }
     }
 
@@ -322,6 +315,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             reaction_min: ms(raw.challenge.reaction_min_ms),
             total: ms(raw.challenge.total_ms),
             mouth_hold: ms(raw.challenge.mouth_hold_ms),
+            light: raw.challenge.light,
         },
         door: Door {
             hold: ms(raw.door.hold_ms),
@@ -333,24 +327,13 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             relay: RelayConfig {
                 kind: raw.door.relay.kind,
                 line: Some(raw.door.relay.line.clone().unwrap_or_else(|| state.join("relay"))),
+                chip: raw.door.relay.chip.clone(),
+                active: raw.door.relay.active,
+                bias: raw.door.relay.bias,
                 persist: raw.door.relay.persist,
             },
         },
-        prompt: PromptConfig {
-            kind: raw.prompt.kind,
-            language: raw.prompt.language.clone(),
-            path: raw.prompt.path.clone(),
-            size: raw.prompt.size,
-            panel: PanelConfig {
-                model: raw.prompt.panel.model,
-                bus: raw.prompt.panel.bus.clone(),
-                address: u8::try_from(raw.prompt.panel.address).unwrap_or(0x3c),
-                dc: raw.prompt.panel.dc.as_deref().and_then(GpioLine::parse),
-                reset: raw.prompt.panel.reset.as_deref().and_then(GpioLine::parse),
-                rotate: raw.prompt.panel.rotate,
-                speed_hz: raw.prompt.panel.speed_hz,
-            },
-        },
+        prompt: raw.prompt.build(),
         rules: Rules { lockout_failures: raw.rules.lockout_failures, lockout: ms(raw.rules.lockout_ms) },
         mqtt: Mqtt {
             enabled: raw.mqtt.enabled,

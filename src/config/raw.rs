@@ -4,7 +4,8 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
-use super::sections::{CameraKind, ChallengeMode, GuardKind, PanelModel, PanelSize, Precision, PromptKind, RelayKind};
+use super::prompt::RawPrompt;
+use super::sections::{ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, LightMode, Precision, RelayKind};
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -249,6 +250,8 @@ pub struct RawChallenge {
     /// Milliseconds for which an open mouth or a smile must last to count.
     #[schemars(range(min = 100, max = 2000))]
     pub mouth_hold_ms: u64,
+    /// Colours shown on the display that must come back from the skin, after the actions: off; try (a clear no denies, too little light says nothing); require. Needs a prompt that shows colours, and shows one and a half flashes a second.
+    pub light: LightMode,
 }
 
 impl Default for RawChallenge {
@@ -266,6 +269,7 @@ impl Default for RawChallenge {
             reaction_min_ms: 150,
             total_ms: 12_000,
             mouth_hold_ms: 500,
+            light: LightMode::Off,
         }
     }
 }
@@ -301,87 +305,33 @@ impl Default for RawDoor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRelay {
-    /// Only sim in this version: a file that holds 0 or 1.
+    /// sim (a file that holds 0 or 1), gpiocdev (a line of any board's gpiochip) or rppal (Raspberry Pi registers; not in every build).
     pub kind: RelayKind,
-    /// File of the sim line. Unset: relay in the state directory.
+    /// gpiocdev and rppal: the line's name, as `GPIO17` or `PY.00`, never a number. sim: its file; unset: relay in the state directory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"/var/lib/cardea/relay")]
+    #[schemars(example = &"GPIO17")]
     pub line: Option<PathBuf>,
-    /// true: the level stays when its owner dies, as on a Raspberry Pi; false: it falls back.
+    /// Label of the line's gpiochip, where several have a line of that name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"pinctrl-rp1")]
+    pub chip: Option<String>,
+    /// The level that energises the relay: high or low.
+    pub active: ActiveLevel,
+    /// Pull of the line while it is owned: as_is, disabled, pull_up, pull_down.
+    pub bias: Bias,
+    /// A sim line's: true: the level stays when its owner dies, as on a Raspberry Pi; false: it falls back.
     pub persist: bool,
 }
 
 impl Default for RawRelay {
     fn default() -> Self {
-        RawRelay { kind: RelayKind::Sim, line: None, persist: false }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawPrompt {
-    /// console; sim (a JSON line a screen, written to `prompt.path`); png (the screen as screen.png in the directory `prompt.path`); panel; or none.
-    pub kind: PromptKind,
-    /// Language at the door: en, de, es, fr, zh or ja.
-    pub language: String,
-    /// File of the kind sim, directory of the kind png.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"/var/lib/cardea/screens.jsonl")]
-    pub path: Option<PathBuf>,
-    /// Pixels of the kinds png and panel: 128x64, 240x240, 320x240, 800x480.
-    pub size: PanelSize,
-    /// The display of the kind panel.
-    pub panel: RawPanel,
-}
-
-impl Default for RawPrompt {
-    fn default() -> Self {
-        RawPrompt {
-            kind: PromptKind::Console,
-            language: "en".into(),
-            path: None,
-            size: PanelSize::S128x64,
-            panel: RawPanel::default(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawPanel {
-    /// ssd1306 and sh1106 (I2C, 128x64), st7789 (SPI, 240x240 or 320x240), ili9341 (SPI, 320x240).
-    pub model: PanelModel,
-    /// Device of the bus: /dev/i2c-1, /dev/spidev0.0.
-    pub bus: PathBuf,
-    /// Address on I2C: 60 (0x3c) or 61.
-    #[schemars(range(min = 8, max = 119))]
-    pub address: u32,
-    /// Line of the pin DC of a panel on SPI, as chip:offset.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"gpiochip0:25")]
-    pub dc: Option<String>,
-    /// Line of the pin RST of a panel on SPI. Unset: it is reset by command.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"gpiochip0:27")]
-    pub reset: Option<String>,
-    /// Clockwise degrees by which the panel hangs turned: 0, 90, 180 or 270; on I2C 0 or 180.
-    #[schemars(range(min = 0, max = 270))]
-    pub rotate: u32,
-    /// Bits a second on SPI; long wires need fewer.
-    #[schemars(range(min = 1_000_000, max = 62_500_000))]
-    pub speed_hz: u32,
-}
-
-impl Default for RawPanel {
-    fn default() -> Self {
-        RawPanel {
-            model: PanelModel::Ssd1306,
-            bus: "/dev/i2c-1".into(),
-            address: 0x3c,
-            dc: None,
-            reset: None,
-            rotate: 0,
-            speed_hz: 32_000_000,
+        RawRelay {
+            kind: RelayKind::Sim,
+            line: None,
+            chip: None,
+            active: ActiveLevel::High,
+            bias: Bias::AsIs,
+            persist: false,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The checked configuration, one struct a section. Units stand in the key names of the file; here they are types.
 
+pub use super::prompt::{
+    BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
+    RingConfig,
+};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use schemars::JsonSchema;
@@ -142,6 +146,16 @@ pub enum ChallengeMode {
     Off,
 }
 
+/// Whether a light handshake is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LightMode {
+    #[default]
+    Off,
+    Try,
+    Require,
+}
+
 #[derive(Clone, Debug)]
 pub struct Challenge {
     /// `challenge.mode`: always | step_up | off; `off` only with `insecure.challenge_off`.
@@ -165,6 +179,8 @@ pub struct Challenge {
     pub total: Duration,
     /// `challenge.mouth_hold_ms`, default 500.
     pub mouth_hold: Duration,
+    /// `challenge.light`: off | try | require, default off; not with a prompt that shows no colours.
+    pub light: LightMode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -187,122 +203,73 @@ pub struct Door {
 
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
-    /// `door.relay.kind`: only `sim` in this version.
+    /// `door.relay.kind`: sim | gpiocdev | rppal.
     pub kind: RelayKind,
-    /// `door.relay.line`, default `<state>/relay`.
+    /// `door.relay.line`: a sim line's file, default `<state>/relay`; else the line's name, always set.
     pub line: Option<PathBuf>,
+    /// `door.relay.chip`: the label of the line's chip.
+    pub chip: Option<String>,
+    /// `door.relay.active`, default high.
+    pub active: ActiveLevel,
+    /// `door.relay.bias`, default as_is.
+    pub bias: Bias,
     /// `door.relay.persist`, default false.
     pub persist: bool,
+}
+
+/// Whether the kernel could call a line so; a bare number is no name, since chips and lines get new numbers.
+#[must_use]
+pub fn is_line_name(name: &str) -> bool {
+    is_chip_label(name) && !name.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether the kernel could call a chip so; it has 32 bytes with the last one zero. A comma separates arguments.
+#[must_use]
+pub fn is_chip_label(label: &str) -> bool {
+    (1..32).contains(&label.len()) && label.bytes().all(|b| b == b' ' || b.is_ascii_graphic() && b != b',')
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RelayKind {
     Sim,
+    Gpiocdev,
+    Rppal,
 }
 
+/// The level that energises the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum PromptKind {
-    Console,
-    Sim,
-    Png,
-    Panel,
-    None,
+pub enum ActiveLevel {
+    High,
+    Low,
 }
 
-/// Width and height of a display in pixels.
+/// The pull of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PanelSize {
-    #[serde(rename = "128x64")]
-    S128x64,
-    #[serde(rename = "240x240")]
-    S240x240,
-    #[serde(rename = "320x240")]
-    S320x240,
-    #[serde(rename = "800x480")]
-    S800x480,
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    AsIs,
+    Disabled,
+    PullUp,
+    PullDown,
 }
 
-impl PanelSize {
-    /// Width and height.
+impl Bias {
+    const NAMES: [(Bias, &str); 4] =
+        [(Bias::AsIs, "as_is"), (Bias::Disabled, "disabled"), (Bias::PullUp, "pull_up"), (Bias::PullDown, "pull_down")];
+
+    /// As the configuration writes it.
     #[must_use]
-    pub const fn pixels(self) -> (u32, u32) {
-        match self {
-            PanelSize::S128x64 => (128, 64),
-            PanelSize::S240x240 => (240, 240),
-            PanelSize::S320x240 => (320, 240),
-            PanelSize::S800x480 => (800, 480),
-        }
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(bias, _)| *bias == self).map_or("as_is", |(_, name)| name)
     }
-}
 
-/// Controller of a panel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PanelModel {
-    Ssd1306,
-    Sh1106,
-    St7789,
-    Ili9341,
-}
-
-impl PanelModel {
-    /// Whether it hangs on I2C; else on SPI.
+    /// The bias of that name.
     #[must_use]
-    pub const fn is_i2c(self) -> bool {
-        matches!(self, PanelModel::Ssd1306 | PanelModel::Sh1106)
+    pub fn named(name: &str) -> Option<Bias> {
+        Self::NAMES.iter().find(|(_, n)| *n == name).map(|(bias, _)| *bias)
     }
-}
-
-/// A line of a GPIO chip.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GpioLine {
-    /// The chip's device.
-    pub chip: PathBuf,
-    pub offset: u32,
-}
-
-impl GpioLine {
-    /// `gpiochip0:25`, with or without `/dev/`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<GpioLine> {
-        let (chip, offset) = text.rsplit_once(':')?;
-        let offset = offset.parse().ok()?;
-        (!chip.is_empty()).then(|| GpioLine { chip: PathBuf::from("/dev").join(chip), offset })
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct PanelConfig {
-    /// `prompt.panel.model`, default ssd1306.
-    pub model: PanelModel,
-    /// `prompt.panel.bus`, default /dev/i2c-1.
-    pub bus: PathBuf,
-    /// `prompt.panel.address`, default 60; 8..=119.
-    pub address: u8,
-    /// `prompt.panel.dc`; there is one for a panel on SPI.
-    pub dc: Option<GpioLine>,
-    /// `prompt.panel.reset`.
-    pub reset: Option<GpioLine>,
-    /// `prompt.panel.rotate`, default 0; 0, 90, 180 or 270, on I2C 0 or 180.
-    pub rotate: u32,
-    /// `prompt.panel.speed_hz`, default 32 MHz.
-    pub speed_hz: u32,
-}
-
-#[derive(Clone, Debug)]
-pub struct PromptConfig {
-    /// `prompt.kind`: console | sim | png | panel | none. Default console.
-    pub kind: PromptKind,
-    /// `prompt.language`, default `en`.
-    pub language: String,
-    /// `prompt.path` for `sim`: a JSON line per screen; for `png`: a directory.
-    pub path: Option<PathBuf>,
-    /// `prompt.size` for `png` and `panel`, default 128x64.
-    pub size: PanelSize,
-    /// `prompt.panel`.
-    pub panel: PanelConfig,
 }
 
 #[derive(Clone, Debug)]

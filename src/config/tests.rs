@@ -122,6 +122,27 @@ kind = \"file\"
 }
 
 #[test]
+fn a_real_line_goes_by_its_name_and_wants_a_real_camera() {
+    for line in ["'GPIO17'", "'PY.00'", "'P9_14 [gpio1_18]'"] {
+        let told = faults(&format!("[door.relay]\nkind = 'gpiocdev'\nline = {line}\nactive = 'low'\nbias = 'pull_up'"));
+        assert!(told.is_empty(), "{told:?}");
+    }
+    for (text, what) in [
+        ("kind = 'gpiocdev'", "this kind needs door.relay.line"),
+        ("kind = 'rppal'\nline = '17'", "`17` is no line's name"),
+        ("kind = 'gpiocdev'\nline = ''", "`` is no line's name"),
+        ("kind = 'gpiocdev'\nline = 'a,b'", "`a,b` is no line's name"),
+        ("kind = 'gpiocdev'\nline = 'GPIO17'\nchip = 'a,b'", "`a,b` is no chip's label"),
+        ("kind = 'gpiocdev'\nline = 'GPIO17'\n[camera]\nkind = 'sim'\npath = '/x'", "insecure.virtual_camera = true"),
+    ] {
+        let told = faults(&format!("[door.relay]\n{text}"));
+        assert!(told.len() == 1 && told[0].contains(what), "{text}: {told:?}");
+    }
+    let meant = "[door.relay]\nkind = 'gpiocdev'\nline = 'GPIO17'\n[camera]\nkind = 'sim'\npath = '/x'\n[insecure]\nvirtual_camera = true";
+    assert!(faults(meant).is_empty());
+}
+
+#[test]
 fn a_value_of_the_wrong_type_or_range_is_a_fault() {
     for (text, fault) in [
         ("door.hold_ms = 199", "1 door.hold_ms: 199 is not a whole number from 200 to 10000"),
@@ -138,7 +159,8 @@ fn a_value_of_the_wrong_type_or_range_is_a_fault() {
         ("camera.command = 'rpicam-vid -t 0'", "1 camera.command: 'rpicam-vid -t 0' is not a list of texts"),
         ("door = 3", "1 door: is a section; write [door] and its keys below"),
         ("door.relay = 'sim'", "1 door.relay: is a section; write [door.relay] and its keys below"),
-        ("door.relay.kind = 'gpiocdev'", "1 door.relay.kind: \"gpiocdev\" is not one of: sim"),
+        ("door.relay.kind = 'gpio'", "1 door.relay.kind: \"gpio\" is not one of: sim, gpiocdev, rppal"),
+        ("door.relay.bias = 'up'", "1 door.relay.bias: \"up\" is not one of: as_is, disabled, pull_up, pull_down"),
         ("mqtt.port = 70000", "1 mqtt.port: 70000 is not a whole number from 1 to 65535"),
         ("hold_ms = 4", "1 hold_ms: there is no section [hold_ms] -> door.hold_ms"),
     ] {
@@ -177,12 +199,29 @@ fn keys_that_disagree_are_a_fault() {
         ("[camera]\nkind = 'sim'\npath = 'x'\nfaults = ['stall@2000', 'explode@1']", "`explode@1` is not stall"),
         ("[camera]\nfaults = ['stall@2000']", "only a camera of kind sim"),
         ("[prompt]\nkind = 'sim'", "needs prompt.path"),
+        ("challenge.light = 'try'", "needs a prompt that shows colours"),
+        ("challenge.light = 'require'\nprompt.kind = 'none'", "needs a prompt that shows colours"),
+        ("challenge.light = 'maybe'\nprompt.kind = 'sim'\nprompt.path = 'p'", "challenge.light"),
         ("[prompt]\nlanguage = 'xx'", "`xx` is not one of: en"),
         ("[prompt]\nkind = 'png'", "needs prompt.path"),
         ("[prompt]\nkind = 'panel'\nsize = '240x240'", "no such size; set it to 128x64"),
         ("[prompt]\nkind = 'panel'\nsize = '240x240'\npanel.model = 'st7789'", "needs prompt.panel.dc"),
         ("[prompt]\nkind = 'panel'\npanel.rotate = 90", "90 is not one of: [0, 180]"),
-        ("[prompt.panel]\nreset = '27'", "`27` is not chip:offset"),
+        ("[prompt.panel]\nreset = '27'", "`27` is no line; write its name"),
+        ("[prompt.lamps]\nyes = 'gpiochip0:5'", "2 prompt.lamps.yes: `gpiochip0:5` is no line"),
+        ("[prompt.buzzer]\nline = '4'", "`4` is no line"),
+        ("[prompt]\nlamps.left = 'GPIO5'\nbuzzer.line = 'GPIO5'", "`GPIO5` is prompt.lamps.left already"),
+        (
+            "door.relay = { kind = 'gpiocdev', line = 'R1' }\nprompt.lamps.no = 'R1'",
+            "prompt.lamps.no: `R1` is door.relay.line already",
+        ),
+        ("[prompt.ring]\nbus = '/dev/spidev0.0'\nleds = 12\ntop = 12", "no LED 12 in a ring of 12"),
+        ("prompt = { kind = 'panel', panel.bus = '/dev/b', ring.bus = '/dev/b' }", "one bus cannot drive both"),
+        ("prompt.drm.rotate = 45", "45 is not 0, 90, 180 or 270"),
+        ("challenge.light = 'try'\nprompt.kind = 'panel'", "needs a prompt that shows colours"),
+        ("[challenge]\nsequence = ['nod', 'blink:2']", "insecure.fixed_challenge = true"),
+        ("challenge.sequence = ['fly']\ninsecure.fixed_challenge = true", "`fly` is no action"),
+        ("[challenge]\nactions = ['turn_left', 'nod', 'wink_left']", "experimental"),
         ("[models]\npack = '../x'", "is not a name"),
         ("[models]\npack = 'scripted'\nscript = 'a'", "insecure.scripted_models = true"),
         ("models.pack = 'scripted'\ninsecure.scripted_models = true", "needs models.script"),
@@ -190,6 +229,19 @@ fn keys_that_disagree_are_a_fault() {
     ] {
         let told = faults(text);
         assert!(told.len() == 1 && told[0].contains(part), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn a_handshake_is_allowed_wherever_there_is_a_colour() {
+    for prompt in [
+        "prompt.kind = 'drm'",
+        "prompt = { kind = 'panel', size = '320x240', panel.model = 'ili9341', panel.dc = 'GPIO25' }",
+        "prompt = { kind = 'console', ring.bus = '/dev/spidev1.0' }",
+        "prompt = { kind = 'png', path = 'p', size = '240x240' }",
+    ] {
+        let none: [String; 0] = [];
+        assert_eq!(faults(&format!("challenge.light = 'require'\n{prompt}")), none, "{prompt}");
     }
 }
 

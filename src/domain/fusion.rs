@@ -63,6 +63,9 @@ pub const TABLE: [Row; Gate::ALL.len()] = [
     row(Gate::Match, Missing::Deny(Reason::NoMatch), Instead::Nothing),
     row(Gate::Challenge, Missing::Deny(Reason::ChallengeTimeout), Instead::StepUp(Gate::Pad)),
     row(Gate::Relief, Missing::Deny(Reason::ChallengeTimeout), Instead::Nothing),
+    // A display that this room outshines, or a face that was not seen well enough: no attack, and no grant where the
+    // light is required.
+    row(Gate::Light, Missing::TryAgain(Reason::PoorQuality), Instead::Nothing),
     row(Gate::Timing, Missing::Deny(Reason::ChallengeFailed), Instead::Nothing),
     row(Gate::Continuity, Missing::Deny(Reason::FaceChanged), Instead::Never),
     row(Gate::Rematch, Missing::Deny(Reason::ChallengeMismatch), Instead::Nothing),
@@ -174,7 +177,7 @@ mod tests {
         for gate in [Gate::Intent, Gate::Fresh, Gate::Source, Gate::OneFace, Gate::Quality, Gate::Continuity] {
             assert!(with(&[(gate, Evidence::NotAsked)]).is_err(), "{gate:?}");
         }
-        for gate in [Gate::Match, Gate::Relief, Gate::Rematch, Gate::Timing] {
+        for gate in [Gate::Match, Gate::Relief, Gate::Light, Gate::Rematch, Gate::Timing] {
             assert_eq!(with(&[(gate, Evidence::NotAsked)]), Ok(()), "{gate:?}");
         }
     }

@@ -415,6 +415,7 @@ mod tests {
             pad: Vec::new(),
             embedding: None,
             relief: None,
+            skin: None,
         }
     }
 

@@ -6,6 +6,7 @@ pub mod challenge;
 pub mod fusion;
 pub mod gallery;
 pub mod gesture;
+pub mod light;
 pub mod liveness;
 pub mod observation;
 pub mod relief;

@@ -120,6 +120,8 @@ pub struct FaceSeen {
     pub embedding: Option<Embedding>,
     /// `None` when not asked for, and while there is nothing to say: no reference yet, or its points were lost.
     pub relief: Option<Relief>,
+    /// Mean linear RGB of forehead and cheeks, `0.0..=1.0`; `None` when not asked for, and when they are not to be seen.
+    pub skin: Option<[f32; 3]>,
 }
 
 /// What one frame says.
@@ -159,11 +161,14 @@ pub struct Wants {
     pub pad: bool,
     pub embedding: bool,
     pub relief: ReliefAsk,
+    /// The light of the skin, while a code is shown.
+    pub light: bool,
 }
 
 impl Wants {
     /// Everything that one frame can tell, for evaluation; the relief is told against a frame before.
-    pub const ALL: Wants = Wants { eyes: true, tongue: true, pad: true, embedding: true, relief: ReliefAsk::No };
+    pub const ALL: Wants =
+        Wants { eyes: true, tongue: true, pad: true, embedding: true, relief: ReliefAsk::No, light: true };
 }
 
 impl Observation {
@@ -182,6 +187,7 @@ impl Observation {
             if wants.relief != ReliefAsk::Follow {
                 face.relief = None;
             }
+            face.skin = face.skin.filter(|_| wants.light);
             if let Some(s) = &mut face.signals {
                 s.openness = s.openness.filter(|_| wants.eyes);
                 s.tongue = s.tongue.filter(|_| wants.tongue);

@@ -11,6 +11,8 @@ pub enum Phase {
     Looking,
     /// An action is asked for.
     Challenge,
+    /// Colours are shown: look at the display and hold still.
+    Light,
     /// Decided.
     Done,
     /// The terminal cannot decide now.
@@ -44,6 +46,8 @@ pub struct Screen {
     pub window_ms: u16,
     pub verdict: Option<Verdict>,
     pub advice: Option<Advice>,
+    /// The whole display in this colour, sRGB, during a light handshake; nothing else is drawn.
+    pub light: Option<[u8; 3]>,
 }
 
 impl Screen {
@@ -56,5 +60,6 @@ impl Screen {
         window_ms: 0,
         verdict: None,
         advice: None,
+        light: None,
     };
 }

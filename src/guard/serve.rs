@@ -47,6 +47,19 @@ pub struct Parts<'a> {
     pub clock: &'a dyn Clock,
     pub random: fn() -> Result<[u8; 16], PortError>,
     pub life: Life,
+    /// Whom to tell how the loop fares; must not wait.
+    pub notify: &'a dyn Fn(Notice),
+    /// How often to tell [`Notice::Alive`].
+    pub beat: Option<Duration>,
+}
+
+/// What the guard says to its service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The line is inactive and callers are heard.
+    Ready,
+    /// The loop went round: nothing else proves that a deadline would be kept.
+    Alive,
 }
 
 /// Makes the socket at `path`, which only this user can connect to. A file that stands there is removed: the caller
@@ -105,7 +118,9 @@ pub fn serve(parts: Parts<'_>) -> Result<(), PortError> {
         .map_err(|e| PortError::new("make a timer", e, "check the limit of open files", Recovery::Fatal))?;
     let machine = Machine::new(parts.started);
     let alone_until = (parts.life == Life::WithDaemon).then(|| parts.started + ALONE_MAX);
-    let mut guard = Guard { parts, machine, boot, timer, daemon: None, alone_until, ending: false };
+    let next_beat = parts.beat.map(|_| parts.started);
+    let mut guard = Guard { parts, machine, boot, timer, daemon: None, alone_until, next_beat, ending: false };
+    (guard.parts.notify)(Notice::Ready);
     loop {
         if guard.over() {
             return Ok(());
@@ -131,6 +146,8 @@ struct Guard<'a> {
     daemon: Option<Daemon>,
     /// When to end unless a daemon connects.
     alone_until: Option<Tick>,
+    /// When the service manager is to hear of the loop again.
+    next_beat: Option<Tick>,
     /// A signal came.
     ending: bool,
 }
@@ -166,7 +183,17 @@ impl Guard<'_> {
             self.answer_caller();
         }
         self.hand_over_edges();
+        self.beat();
         Ok(())
+    }
+
+    /// Last in a turn, so that a turn that hangs is not told as one that went round.
+    fn beat(&mut self) {
+        let now = self.parts.clock.now();
+        if self.next_beat.is_some_and(|due| now >= due) {
+            (self.parts.notify)(Notice::Alive);
+            self.next_beat = self.parts.beat.map(|beat| now + beat);
+        }
     }
 
     fn wait(&self) -> Result<Woken, Errno> {
@@ -202,7 +229,7 @@ impl Guard<'_> {
     fn set_timer(&self) -> Result<(), Errno> {
         // A line that is still to be released keeps a lonely guard alive, and has its own deadline.
         let alone = self.alone_until.filter(|_| self.machine.inactive());
-        let due = self.machine.next_deadline().into_iter().chain(alone).min();
+        let due = self.machine.next_deadline().into_iter().chain(alone).chain(self.next_beat).min();
         // Zero disarms a timer; one nanosecond after the machine's start is long over and fires at once.
         let ns = due.map_or(0, |t| t.as_nanos().max(1));
         let at = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);

@@ -9,6 +9,7 @@ use super::watch::{SharedWants, Watch};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox};
 use crate::adapters::prompt;
 use crate::adapters::relay::client::GuardClient;
+use crate::adapters::relay::line::LineSpec;
 use crate::adapters::relay::spawner::{GuardCommand, Spawner};
 use crate::adapters::store::{EncryptedPeople, SqliteJournal};
 use crate::adapters::system::{SystemClock, random, uuid_v7};
@@ -209,9 +210,9 @@ fn thread<T: Send + 'static>(
 fn guard(config: &Config, state: &Path) -> Result<(Option<Spawner>, GuardClient), PortError> {
     let door = config.door();
     let socket = door.guard_socket.clone().unwrap_or_else(|| state.join("guard.sock"));
-    let line: PathBuf = door.relay.line.clone().unwrap_or_else(|| state.join("relay"));
+    let line = LineSpec::of(&door.relay, state);
     let spawner = match door.guard {
-        GuardKind::Spawn => Some(Spawner::start(GuardCommand::of_this_program(&line, &socket)?)?),
+        GuardKind::Spawn => Some(Spawner::start(GuardCommand::of_this_program(line, &socket)?)?),
         GuardKind::Socket => None,
     };
     let client = GuardClient::connect(&socket, Duration::from_secs(5))?;
@@ -247,6 +248,8 @@ fn policies(config: &Config, engine: Engine, state: &Path, challenge: ChallengeS
         let (gallery, templates) = judge.gallery(&people);
         let mut policy = judge.policy(&config, Goal::Identify, Arc::new(gallery), templates, challenge.clone())?;
         policy.cannot = Arc::new(store.cannot()?);
+        // Only a door has a display that follows the visit.
+        policy.light = super::engine::light(&config);
         Ok(Some(Arc::new(policy)))
     };
     let Some(first) = make(true)? else {

@@ -6,12 +6,12 @@ use crate::adapters::infer::ort::{ALL_ROLES, Loaded, OrtEngine, Settings};
 use crate::adapters::infer::scripted::{self, Script, ScriptedEngine};
 use crate::adapters::infer::site::Site;
 use crate::config::Config;
-use crate::config::sections::{ChallengeMode, Precision};
+use crate::config::sections::{ChallengeMode, LightMode, Precision};
 use crate::domain::challenge::Deck;
 use crate::domain::gallery::{Curve, Gallery, MatchRule, Metric, Template, Threshold};
 use crate::domain::liveness::PadRule;
 use crate::domain::observation::Embedding;
-use crate::domain::visit::{ChallengeSource, Policy};
+use crate::domain::visit::{ChallengeSource, LightAsk, Policy};
 use crate::ports::{Infer, Person, PortError, Recovery};
 use crate::schema::event::Goal;
 use crate::schema::ids::PersonId;
@@ -341,6 +341,16 @@ pub fn challenge(config: &Config) -> ChallengeSource {
         ChallengeMode::Always => ChallengeSource::Draw(deck(config)),
         ChallengeMode::StepUp => ChallengeSource::StepUp(deck(config)),
         ChallengeMode::Off => ChallengeSource::None,
+    }
+}
+
+/// Whether the configured door has a light handshake.
+#[must_use]
+pub fn light(config: &Config) -> LightAsk {
+    match config.challenge().light {
+        LightMode::Off => LightAsk::No,
+        LightMode::Try => LightAsk::Try,
+        LightMode::Require => LightAsk::Require,
     }
 }
 

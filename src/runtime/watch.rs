@@ -35,6 +35,7 @@ impl SharedWants {
     const RELIEF_READY: u8 = 16;
     const RELIEF_FOLLOW: u8 = 32;
     const TONGUE: u8 = 64;
+    const LIGHT: u8 = 128;
 
     /// `awake`: somebody is there, so every frame counts.
     pub fn set(&self, wants: Wants, awake: bool) {
@@ -45,6 +46,7 @@ impl SharedWants {
             | bit(wants.embedding, Self::EMBEDDING)
             | bit(wants.relief == ReliefAsk::Ready, Self::RELIEF_READY)
             | bit(wants.relief == ReliefAsk::Follow, Self::RELIEF_FOLLOW)
+            | bit(wants.light, Self::LIGHT)
             | bit(awake, Self::AWAKE);
         self.0.store(bits, Ordering::Relaxed);
     }
@@ -65,6 +67,7 @@ impl SharedWants {
             pad: on(Self::PAD),
             embedding: on(Self::EMBEDDING),
             relief,
+            light: on(Self::LIGHT),
         };
         (wants, on(Self::AWAKE))
     }
@@ -133,10 +136,10 @@ mod tests {
     fn wants_come_back_as_they_were_set() {
         let shared = SharedWants::default();
         assert_eq!(shared.get(), (Wants::default(), false));
-        for bits in 0..96_u8 {
+        for bits in 0..192_u8 {
             let relief = [ReliefAsk::No, ReliefAsk::Ready, ReliefAsk::Follow][usize::from(bits / 16 % 3)];
-            let (eyes, pad, embedding, tongue) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits >= 48);
-            let wants = Wants { eyes, tongue, pad, embedding, relief };
+            let (eyes, pad, embedding, tongue) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits / 48 % 2 == 1);
+            let wants = Wants { eyes, tongue, pad, embedding, relief, light: bits >= 96 };
             shared.set(wants, bits & 8 != 0);
             assert_eq!(shared.get(), (wants, bits & 8 != 0));
         }

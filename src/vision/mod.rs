@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod pose;
 pub mod quality;
 pub mod relief;
+pub mod skin;
 pub mod tensor;
 pub mod track;
 pub mod warp;

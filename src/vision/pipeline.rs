@@ -14,7 +14,7 @@ use super::frame::{Frame, Picture};
 use super::relief::{Follower, Sample};
 use super::tensor::{NetInput, Place};
 use super::warp::Border;
-use super::{blazeface, embedding, eyes, facemesh, mouth, pad, pose, quality, yunet};
+use super::{blazeface, embedding, eyes, facemesh, mouth, pad, pose, quality, skin, yunet};
 use crate::base::time::Tick;
 use crate::domain::observation::{Embedding, FaceSeen, Observation, Pose, Quality, Rect, ReliefAsk, Signals, Wants};
 use crate::domain::visit::SECOND_FACE;
@@ -371,6 +371,7 @@ impl<I: Infer> Pipeline<I> {
             pad: scores,
             embedding: vector,
             relief: None,
+            skin: looked.mesh.as_ref().filter(|_| wants.light && frontal).and_then(|m| skin::light(picture, m)),
         })
     }
 

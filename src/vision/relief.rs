@@ -645,7 +645,8 @@ mod tests {
         for i in 5..9 {
             assert_eq!(f.see(Tick::from_millis(i * 33), ReliefAsk::Follow, Some(&wall)), None);
         }
-        assert!(f.chain.is_none());
+        let back = f.see(Tick::from_millis(9 * 33), ReliefAsk::Follow, Some(&frame(head, 20.0)));
+        assert_eq!(back, None, "the reference from before is gone with the points");
     }
 
     #[test]

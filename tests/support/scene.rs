@@ -4,6 +4,7 @@
 //! test helper becomes a part of the product. They speak in lines that begin with `@`.
 
 use cardea::adapters::relay::client::GuardClient;
+use cardea::adapters::relay::line::LineSpec;
 use cardea::adapters::relay::sim::{read_edges, read_line};
 use cardea::adapters::relay::spawner::{GuardCommand, Spawner};
 use cardea::adapters::system::SystemClock;
@@ -270,8 +271,10 @@ fn observe(line: &Path) {
 fn daemon(place: &Path, spawns: bool) {
     let (line, socket) = (place.join("relay"), place.join("guard.sock"));
     let program = PathBuf::from(env!("CARGO_BIN_EXE_cardea"));
-    let spawner = spawns
-        .then(|| Spawner::start(GuardCommand { program, line, socket: socket.clone() }).expect("a guard is started"));
+    let spawner = spawns.then(|| {
+        Spawner::start(GuardCommand { program, line: LineSpec::Sim(line), socket: socket.clone() })
+            .expect("a guard is started")
+    });
     let mut guard = GuardClient::connect(&socket, PATIENCE).expect("a guard");
     let (tx, orders) = channel();
     std::thread::spawn(move || {

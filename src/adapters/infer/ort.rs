@@ -369,7 +369,8 @@ fn candidates(runtime: Option<&Path>, cache: &Path) -> Vec<PathBuf> {
     }
     let mut found = vec![cache.join("libonnxruntime.so")];
     let triple = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-    for dir in ["/usr/local/lib", "/usr/lib", "/usr/lib64", &triple] {
+    // The first is the package's own.
+    for dir in ["/usr/lib/cardea", "/usr/local/lib", "/usr/lib", "/usr/lib64", &triple] {
         let Ok(entries) = std::fs::read_dir(dir) else { continue };
         let mut here: Vec<PathBuf> = entries
             .filter_map(|e| e.ok().map(|e| e.path()))

@@ -1,8 +1,11 @@
 //! What a ring of LEDs, plain LEDs and a buzzer do for each screen, as pure functions of the screen and the time since it
 //! came. No pattern differs from another by its colour alone, and none changes faster than [`SLOWEST_HALF`] allows.
 //!
+//! A light handshake is the exception in colour: there the ring is the light itself and says nothing.
+//!
 //! The ring is seen as a clock: LED 0 at twelve, then clockwise. Three o'clock is at the person's right.
 
+use super::panel::draw::Redraw;
 use super::texts::Side;
 use crate::domain::screen::{Phase, Screen};
 use crate::schema::event::{Action, Verdict};
@@ -14,13 +17,15 @@ pub const SLOWEST_HALF: Duration = Duration::from_millis(170);
 const BEAT_MS: u64 = 400;
 
 /// What is to be shown, for whatever has no room for words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     Idle,
     Looking,
     Wait,
     Ask(Action),
     Verdict(Verdict),
+    /// A light handshake: look at the display and hold still.
+    Light,
     Unavailable,
 }
 
@@ -34,6 +39,7 @@ impl Sign {
             (None, None, Phase::Idle | Phase::Done) => Sign::Idle,
             (None, None, Phase::Looking) => Sign::Looking,
             (None, None, Phase::Challenge) => Sign::Wait,
+            (None, None, Phase::Light) => Sign::Light,
             (None, None, Phase::Unavailable) => Sign::Unavailable,
         }
     }
@@ -42,7 +48,7 @@ impl Sign {
     const fn colour(self) -> [u8; 3] {
         match self {
             Sign::Idle | Sign::Unavailable => [24, 24, 24],
-            Sign::Looking | Sign::Wait => [96, 96, 96],
+            Sign::Looking | Sign::Wait | Sign::Light => [96, 96, 96],
             Sign::Ask(_) | Sign::Verdict(Verdict::TryAgain) => [128, 88, 0],
             Sign::Verdict(Verdict::Granted) => [0, 128, 32],
             Sign::Verdict(Verdict::Denied) => [144, 0, 0],
@@ -59,7 +65,9 @@ impl Sign {
             Sign::Looking => turned >= 2,
             Sign::Wait => twelfth.is_multiple_of(2),
             Sign::Unavailable => among(&[3, 9]),
-            Sign::Verdict(Verdict::Granted) => true,
+            Sign::Light => true,
+            // Fills up, and stays.
+            Sign::Verdict(Verdict::Granted) => beat > 0 || among(&[3, 4, 5, 6, 7, 8, 9]),
             Sign::Verdict(Verdict::Denied) => among(&[1, 2, 4, 5, 7, 8, 10, 11]),
             Sign::Verdict(Verdict::TryAgain) => turned < 4,
             Sign::Ask(a) => match a {
@@ -82,6 +90,9 @@ impl Sign {
 /// The colours of a ring of `leds`, `elapsed` after the screen came.
 #[must_use]
 pub fn ring(screen: &Screen, elapsed: Duration, leds: u16) -> Vec<[u8; 3]> {
+    if let Some(light) = screen.light {
+        return vec![light.map(linear); usize::from(leds)];
+    }
     let sign = Sign::of(screen);
     let beat = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX) / BEAT_MS;
     let leds = u64::from(leds);
@@ -92,6 +103,34 @@ pub fn ring(screen: &Screen, elapsed: Duration, leds: u16) -> Vec<[u8; 3]> {
             if sign.lit(twelfth, beat) { sign.colour() } else { [0; 3] }
         })
         .collect()
+}
+
+/// The share of time in which an LED is lit that looks like a byte of sRGB: a display's brightness rises with its power,
+/// an LED's does not.
+fn linear(srgb: u8) -> u8 {
+    let v = f64::from(srgb) / 255.0;
+    let light = if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) };
+    // A cast from a number between 0 and 255.
+    (light * 255.0).round() as u8
+}
+
+/// The colours of a clock in the order of the wire, when its LED `top` is at twelve.
+#[must_use]
+pub fn wired(clock: &[[u8; 3]], top: u16, clockwise: bool) -> Vec<[u8; 3]> {
+    let leds = clock.len();
+    let top = usize::from(top) % leds.max(1);
+    let at = |led: usize| if clockwise { led + leds - top } else { top + leds - led } % leds;
+    (0..leds).map(|led| clock[at(led)]).collect()
+}
+
+/// When `of` next says something else than at `elapsed`. All patterns repeat within so many beats.
+#[must_use]
+pub fn next<T: PartialEq>(elapsed: Duration, of: impl Fn(Duration) -> T) -> Redraw {
+    const BEATS: u64 = 24;
+    let beat = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX) / BEAT_MS;
+    let now = of(elapsed);
+    let mut beats = (1..=BEATS).map(|n| Duration::from_millis(beat.saturating_add(n).saturating_mul(BEAT_MS)));
+    beats.find(|at| of(*at) != now).map_or(Redraw::Never, |at| Redraw::After(at.saturating_sub(elapsed)))
 }
 
 /// Bits a second on the data line of an SPI bus at which [`ws2812`] holds.
@@ -139,6 +178,7 @@ pub fn lamps(screen: &Screen, elapsed: Duration) -> Lamps {
         Sign::Idle => off,
         Sign::Looking => both(true),
         Sign::Wait => both(on(1, 3)),
+        Sign::Light => both(on(5, 1)),
         Sign::Unavailable => Lamps { no: on(1, 7), ..off },
         Sign::Verdict(Verdict::Granted) => Lamps { yes: true, ..off },
         Sign::Verdict(Verdict::Denied) => Lamps { no: true, ..off },
@@ -165,7 +205,7 @@ pub fn lamps(screen: &Screen, elapsed: Duration) -> Lamps {
 #[must_use]
 pub const fn beeps(screen: &Screen) -> &'static [u64] {
     match Sign::of(screen) {
-        Sign::Idle | Sign::Looking | Sign::Wait | Sign::Unavailable => &[],
+        Sign::Idle | Sign::Looking | Sign::Wait | Sign::Light | Sign::Unavailable => &[],
         Sign::Verdict(Verdict::Granted) => &[600],
         Sign::Verdict(Verdict::Denied) => &[170, 170, 170, 170, 170],
         Sign::Verdict(Verdict::TryAgain) => &[170, 170, 400],
@@ -176,6 +216,19 @@ pub const fn beeps(screen: &Screen) -> &'static [u64] {
     }
 }
 
+/// Whether `beeps` sound `elapsed` after they began, and how long it stays so; for ever at the end.
+#[must_use]
+pub fn sound(beeps: &[u64], elapsed: Duration) -> (bool, Option<Duration>) {
+    let mut end = Duration::ZERO;
+    for (i, ms) in beeps.iter().enumerate() {
+        end += Duration::from_millis(*ms);
+        if elapsed < end {
+            return (i % 2 == 0, Some(end - elapsed));
+        }
+    }
+    (false, None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +237,7 @@ mod tests {
     use std::hash::Hash;
 
     fn signs() -> Vec<Screen> {
-        let phases = [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Unavailable];
+        let phases = [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Light, Phase::Unavailable];
         let verdicts = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain];
         phases
             .map(|phase| Screen { phase, ..Screen::IDLE })
@@ -267,6 +320,31 @@ mod tests {
                 unlike(&mut verdicts, beeps, &screen);
             }
         }
+    }
+
+    #[test]
+    fn what_is_drawn_next_is_the_next_thing_that_differs() {
+        for screen in signs() {
+            for ms in (0..6000).step_by(50) {
+                let at = Duration::from_millis(ms);
+                let (now, later) = (lamps(&screen, at), next(at, |t| lamps(&screen, t)));
+                let wait = match later {
+                    Redraw::After(wait) => wait,
+                    _ => Duration::from_secs(20),
+                };
+                let steps = u64::try_from(wait.as_millis()).expect("small") / 50;
+                let before = (0..steps).all(|i| lamps(&screen, at + Duration::from_millis(i * 50)) == now);
+                assert!(before, "{screen:?} at {ms}: changes before {wait:?}");
+                assert!(later == Redraw::Never || lamps(&screen, at + wait) != now, "{screen:?} at {ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_handshake_is_the_same_light_from_every_led() {
+        let light = Screen { phase: Phase::Light, light: Some([255, 128, 0]), ..Screen::IDLE };
+        assert_eq!(ring(&light, Duration::from_secs(1), 8), vec![[255, 55, 0]; 8]);
+        assert_eq!([0, 1, 10, 188, 255].map(linear), [0, 0, 1, 128, 255]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ struct Line {
     window_ms: u16,
     verdict: Option<Verdict>,
     advice: Option<&'static str>,
+    /// Left out but for a handshake, so that other lines stay as they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    light: Option<[u8; 3]>,
 }
 
 /// Appends to a file.
@@ -53,6 +56,7 @@ impl Prompt for SimPrompt {
                 Phase::Idle => "idle",
                 Phase::Looking => "looking",
                 Phase::Challenge => "challenge",
+                Phase::Light => "light",
                 Phase::Done => "done",
                 Phase::Unavailable => "unavailable",
             },
@@ -72,6 +76,7 @@ impl Prompt for SimPrompt {
                 Advice::Later => "later",
                 Advice::OtherWay => "other_way",
             }),
+            light: screen.light,
         };
         let mut text = serde_json::to_string(&line).expect("a screen holds nothing that JSON cannot say");
         text.push('\n');
@@ -98,11 +103,14 @@ mod tests {
             advice: Some(Advice::OneAtATime),
             ..Screen::IDLE
         };
-        for screen in [asking, asking, over] {
+        let lit = Screen { phase: Phase::Light, light: Some([255, 128, 255]), ..Screen::IDLE };
+        for screen in [asking, asking, lit, over] {
             prompt.show(&screen).expect("writes");
         }
         let want = concat!(
             r#"{"phase":"challenge","action":"nod","step":0,"of":3,"left":0,"window_ms":0,"verdict":null,"advice":null}"#,
+            "\n",
+            r#"{"phase":"light","action":null,"step":0,"of":0,"left":0,"window_ms":0,"verdict":null,"advice":null,"light":[255,128,255]}"#,
             "\n",
             r#"{"phase":"done","action":null,"step":0,"of":0,"left":0,"window_ms":0,"verdict":"try_again","advice":"one_at_a_time"}"#,
             "\n",

@@ -63,6 +63,14 @@ pub const fn phase(p: Phase) -> Row {
             "请等待下一步",
             "次の指示をお待ちください",
         ],
+        Phase::Light => [
+            "Look at the display and hold still",
+            "Auf den Bildschirm sehen und still halten",
+            "Mire la pantalla y no se mueva",
+            "Regardez l’écran sans bouger",
+            "请看屏幕，保持不动",
+            "画面を見て、動かないでください",
+        ],
         Phase::Done => ["Done", "Fertig", "Terminado", "Terminé", "完成", "終了しました"],
         Phase::Unavailable => [
             "Out of service",
@@ -248,8 +256,8 @@ pub const fn advice(a: Advice) -> Row {
 #[must_use]
 pub fn every(column: usize) -> Vec<String> {
     use Advice::{ComeCloser, FaceTheCamera, HoldStill, Later, LessLight, MoreLight, OneAtATime, OtherWay};
-    use Phase::{Challenge, Done, Idle, Looking, Unavailable};
-    let phases = [Idle, Looking, Challenge, Done, Unavailable].map(phase);
+    use Phase::{Challenge, Done, Idle, Light, Looking, Unavailable};
+    let phases = [Idle, Looking, Challenge, Light, Done, Unavailable].map(phase);
     let verdicts = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain].map(verdict);
     let advices = [ComeCloser, HoldStill, MoreLight, LessLight, FaceTheCamera, OneAtATime, Later, OtherWay].map(advice);
     let rows = phases.into_iter().chain(verdicts).chain(Action::ALL.map(action)).chain(advices);
@@ -306,7 +314,8 @@ mod tests {
         Action::Tongue,
         Action::Nod,
     ];
-    const PHASES: [Phase; 5] = [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Done, Phase::Unavailable];
+    const PHASES: [Phase; 6] =
+        [Phase::Idle, Phase::Looking, Phase::Challenge, Phase::Light, Phase::Done, Phase::Unavailable];
     const VERDICTS: [Verdict; 3] = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain];
     const ADVICE: [Advice; 8] = [
         Advice::ComeCloser,

@@ -1,4 +1,4 @@
-//! A display on a thread of its own: whatever it does, the controller never waits for it.
+//! A display, ring, lamp or buzzer on a thread of its own: whatever it does, the controller never waits for it.
 //!
 //! `show` puts the screen into a slot in which the newest wins and returns. A display that fails is opened again after a
 //! pause that doubles up to half a minute, and is then shown what is on at that time.
@@ -42,22 +42,27 @@ pub struct Threaded {
 }
 
 impl Threaded {
-    /// Starts the thread; the display is opened there.
+    /// Starts the thread; the display is opened there. The log calls it `name`.
     ///
     /// # Errors
     /// The system has no thread.
-    pub fn start(open: OpenDisplay) -> Result<Self, PortError> {
+    pub fn start(name: &'static str, open: OpenDisplay) -> Result<Self, PortError> {
         let slot = Arc::new(LatestSlot::default());
         let (end, ended) = sync_channel(1);
         let theirs = Arc::clone(&slot);
         let body = move || {
-            run(open, &theirs, FIRST);
+            run(name, open, &theirs, FIRST);
             let _nobody_waits = end.try_send(());
         };
         std::thread::Builder::new().name("prompt".into()).spawn(body).map_err(|e| {
             PortError::new("start the thread of the prompt", e, "set prompt.kind = \"none\"", Recovery::Degrade)
         })?;
         Ok(Threaded { slot, last: None, ended })
+    }
+
+    /// Tells the thread that nothing more comes, without waiting for it.
+    pub fn close(&self) {
+        self.slot.close();
     }
 }
 
@@ -80,7 +85,7 @@ impl Drop for Threaded {
 }
 
 /// The thread's life.
-fn run(mut open: OpenDisplay, slot: &LatestSlot<(Screen, Instant)>, first: Duration) {
+fn run(name: &str, mut open: OpenDisplay, slot: &LatestSlot<(Screen, Instant)>, first: Duration) {
     let mut current = (Screen::IDLE, Instant::now());
     let mut pause = first;
     loop {
@@ -96,7 +101,7 @@ fn run(mut open: OpenDisplay, slot: &LatestSlot<(Screen, Instant)>, first: Durat
         if opened.elapsed() > LONGEST {
             pause = first;
         }
-        tracing::warn!(error = %failed, retry_in_ms = pause.as_millis(), "the panel is gone; the door works on");
+        tracing::warn!(output = name, error = %failed, retry_in_ms = pause.as_millis(), "an output is gone; the door works on");
         let until = Instant::now() + pause;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
             if slot.is_closed() {
@@ -121,6 +126,7 @@ fn serve(
             Redraw::Never => STILL_THERE,
             Redraw::Soon => Duration::from_millis(100),
             Redraw::NextPage => PAGE / 4,
+            Redraw::After(wait) => wait.min(STILL_THERE),
         };
         if let Some(next) = slot.take(wait) {
             // Screens that come thick and fast must not flash either; the newest is shown in the end.
@@ -172,7 +178,7 @@ mod tests {
                 }
             }
         }
-        let mut prompt = Threaded::start(Box::new(|| Ok(Box::new(Hangs)))).expect("a thread");
+        let mut prompt = Threaded::start("fake", Box::new(|| Ok(Box::new(Hangs)))).expect("a thread");
         let began = Instant::now();
         for i in 0..10_000 {
             let phase = if i % 2 == 0 { Phase::Looking } else { Phase::Idle };
@@ -198,7 +204,7 @@ mod tests {
         });
         let thread = std::thread::spawn({
             let slot = slot.clone();
-            move || run(open, &slot, Duration::from_millis(20))
+            move || run("fake", open, &slot, Duration::from_millis(20))
         });
         let wait_for = |n: usize| {
             let began = Instant::now();
@@ -225,7 +231,7 @@ mod tests {
         let seen = Seen::default();
         let theirs = seen.clone();
         let open: OpenDisplay = Box::new(move || Ok(Box::new(Fake { seen: theirs.clone(), lives: usize::MAX })));
-        let mut prompt = Threaded::start(open).expect("a thread");
+        let mut prompt = Threaded::start("fake", open).expect("a thread");
         for i in 0..60 {
             prompt.show(&screen(if i % 2 == 0 { Phase::Looking } else { Phase::Idle })).expect("returns");
             std::thread::sleep(Duration::from_millis(15));

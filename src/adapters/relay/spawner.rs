@@ -3,6 +3,7 @@
 //! The child has its own process group, so that Ctrl-C in the daemon's terminal does not reach it; it ends by itself
 //! when the daemon is gone and the line is inactive. All that it needs to know stands in its arguments.
 
+use super::line::LineSpec;
 use crate::base::stop::Stop;
 use crate::ports::{PortError, Recovery};
 use std::os::unix::process::CommandExt;
@@ -26,8 +27,8 @@ const END_MAX: Duration = Duration::from_secs(2);
 pub struct GuardCommand {
     /// The `cardea` binary.
     pub program: PathBuf,
-    /// The sim line.
-    pub line: PathBuf,
+    /// The line that it owns.
+    pub line: LineSpec,
     /// Where it listens.
     pub socket: PathBuf,
 }
@@ -37,17 +38,19 @@ impl GuardCommand {
     ///
     /// # Errors
     /// The kernel does not say which program this is.
-    pub fn of_this_program(line: &Path, socket: &Path) -> Result<Self, PortError> {
+    pub fn of_this_program(line: LineSpec, socket: &Path) -> Result<Self, PortError> {
         let program = std::env::current_exe()
             .map_err(|e| PortError::new("find this program's file", e, "mount /proc", Recovery::Fatal))?;
-        Ok(GuardCommand { program, line: line.to_owned(), socket: socket.to_owned() })
+        Ok(GuardCommand { program, line, socket: socket.to_owned() })
     }
 
     fn spawn(&self) -> Result<Child, PortError> {
         let mut command = Command::new(&self.program);
-        command.arg("guard").arg("--line").arg(&self.line).arg("--socket").arg(&self.socket).arg("--spawned");
+        command.arg("guard").arg("--line").arg(self.line.to_arg()).arg("--socket").arg(&self.socket).arg("--spawned");
         // A guard must not take over a socket that systemd meant for the daemon.
         command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
+        // Nor may it speak to systemd in the daemon's name, or beat for a daemon that hangs.
+        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
         command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn().map_err(|e| {
             let what = format!("start {} guard", self.program.display());
             PortError::new(what, e, "check that the file is there and can be run", Recovery::Degrade)

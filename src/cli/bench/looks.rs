@@ -23,13 +23,13 @@ const FRAME: Duration = Duration::from_millis(33);
 const IDLE_FRAMES: u32 = 900;
 /// What a visit asks of a frame on which it may decide.
 pub(super) const DECIDE: Wants =
-    Wants { eyes: false, tongue: false, pad: true, embedding: true, relief: ReliefAsk::No };
+    Wants { eyes: false, tongue: false, pad: true, embedding: true, relief: ReliefAsk::No, light: false };
 /// What it asks of a frame while it waits for a turn, a nod, a mouth or a smile.
 pub(super) const TURN: Wants =
-    Wants { eyes: false, tongue: false, pad: false, embedding: false, relief: ReliefAsk::No };
+    Wants { eyes: false, tongue: false, pad: false, embedding: false, relief: ReliefAsk::No, light: false };
 /// The same for a blink or a wink.
 pub(super) const BLINK: Wants =
-    Wants { eyes: true, tongue: false, pad: false, embedding: false, relief: ReliefAsk::No };
+    Wants { eyes: true, tongue: false, pad: false, embedding: false, relief: ReliefAsk::No, light: false };
 
 /// One frame, decoded, looked at and, where that was asked for, matched.
 #[derive(Clone, Debug, Default)]

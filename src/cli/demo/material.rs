@@ -26,6 +26,8 @@ pub struct Material {
     /// Why a pack with PAD networks must refuse the photo, where they can be expected to see it.
     pub photo_because: Option<Reason>,
     pub stranger: Sample,
+    /// Why the stranger must be refused, where he can answer the prompts.
+    pub stranger_because: Option<Reason>,
 }
 
 /// Where `models/build/build.py samples` puts the public sample clip and portrait.
@@ -86,6 +88,7 @@ fn labelled(data: &Path, work: &Path) -> Result<Material, Failure> {
         photo_because: Some(Reason::Spoof),
         // He turns late in the clip: the prompt waits, so that he answers it and is refused for who he is.
         stranger: sample("live_turn_p03.mp4", 1800),
+        stranger_because: Some(Reason::NoMatch),
     })
 }
 
@@ -127,5 +130,7 @@ fn public(samples: &Path, work: &Path) -> Result<Material, Failure> {
         photo: sample(photo, 30),
         photo_because: None,
         stranger: sample(stranger, 30),
+        // A portrait: she answers nothing, and is refused before anybody says who she is.
+        stranger_because: None,
     })
 }

@@ -1,9 +1,12 @@
 //! The relay line and its guard, from outside.
 
 use super::Check;
+use crate::adapters::relay;
+use crate::adapters::relay::line::{GpioSpec, LineSpec};
 use crate::adapters::relay::sim::read_line;
 use crate::config::Config;
-use crate::config::sections::GuardKind;
+use crate::config::sections::{Bias, GuardKind};
+use crate::ports::PortError;
 use rustix::fs::{Access, access};
 use std::path::Path;
 
@@ -13,14 +16,35 @@ const ID: &str = "relay";
 pub(super) fn relay(config: &Config) -> Check {
     let door = config.door();
     let state = &config.store().dir;
-    let line = door.relay.line.clone().unwrap_or_else(|| state.join("relay"));
     let socket = door.guard_socket.clone().unwrap_or_else(|| state.join("guard.sock"));
-    let level = match usable(&line, state, door.relay.persist) {
-        Ok(level) => level,
-        Err(check) => return *check,
+    let found = match LineSpec::of(&door.relay, state) {
+        LineSpec::Sim(path) => match usable(&path, state, door.relay.persist) {
+            Ok(level) => format!("sim line {}: {level}", path.display()),
+            Err(check) => return *check,
+        },
+        LineSpec::Gpiocdev(gpio) => match against_pull(&gpio, relay::gpiocdev::describe(&gpio)) {
+            Ok(found) => found,
+            Err(check) => return *check,
+        },
+        LineSpec::Rppal(gpio) => match against_pull(&gpio, relay::rppal::describe(&gpio)) {
+            Ok(found) => found,
+            Err(check) => return *check,
+        },
     };
     let listening = std::fs::read_to_string("/proc/net/unix").is_ok_and(|table| listens(&table, &socket));
-    judge(&door.guard, listening, &socket, &format!("sim line {}: {level}", line.display()))
+    judge(&door.guard, listening, &socket, &found)
+}
+
+/// A pull towards the active level opens the door whenever nobody drives the line.
+fn against_pull(gpio: &GpioSpec, found: Result<String, PortError>) -> Result<String, Box<Check>> {
+    match found {
+        Err(e) => Err(Box::new(Check::fail(ID, format!("{}: {}", e.what, e.cause), e.hint))),
+        Ok(_) if matches!((gpio.active_low, gpio.bias), (false, Bias::PullUp) | (true, Bias::PullDown)) => {
+            let what = format!("the pull of {} energises the relay whenever nobody drives the line", gpio.name);
+            Err(Box::new(Check::warn(ID, what, "let door.relay.bias pull away from door.relay.active")))
+        }
+        Ok(found) => Ok(found),
+    }
 }
 
 /// What the line says, or why it cannot be used.
@@ -94,6 +118,18 @@ mod tests {
         assert_eq!(judge(&GuardKind::Socket, false, at, "l").status, Status::Fail);
         assert_eq!(judge(&GuardKind::Socket, true, at, "l").status, Status::Ok);
         assert_eq!(judge(&GuardKind::Spawn, false, at, "l").status, Status::Ok);
+    }
+
+    #[test]
+    fn a_pull_towards_the_active_level_is_warned_of() {
+        let gpio = |active_low, bias| GpioSpec { name: "GPIO17".into(), chip: None, active_low, bias };
+        let judged = |active_low, bias| against_pull(&gpio(active_low, bias), Ok("found".into()));
+        for (active_low, bias) in [(false, Bias::PullUp), (true, Bias::PullDown)] {
+            assert_eq!(judged(active_low, bias).unwrap_err().status, Status::Warn);
+        }
+        for (active_low, bias) in [(false, Bias::PullDown), (true, Bias::PullUp), (true, Bias::AsIs)] {
+            assert_eq!(judged(active_low, bias).unwrap(), "found");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod clips;
 mod faces;
 mod gallery;
 mod labels;
+mod light;
 mod pad;
 pub(super) mod presentations;
 pub(super) mod stats;
@@ -40,6 +41,8 @@ enum What {
     Clips(clips::Args),
     /// Drawn attacks with photographs of enrolled people, gate by gate.
     Attacks(attacks::Args),
+    /// The light handshake, simulated on the skin of live clips.
+    Light(light::Args),
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
@@ -50,6 +53,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         What::Pad(a) => pad::run(globals, &config, engine, &a),
         What::Clips(a) => clips::run(globals, &config, engine, &a),
         What::Attacks(a) => attacks::run(globals, &config, engine, &a),
+        What::Light(a) => light::run(globals, &config, engine, &a),
     }
 }
 

@@ -341,6 +341,9 @@ mod tests {
         );
         assert!(!beats(&now, &judged(&[0.9, 0.8, 0.4, 0.4], &[0.1, 0.2], &[0.2, 0.3], 0.5)), "half for half");
         assert!(!beats(&now, &judged(&live, &[0.1, 0.2], &[0.2, 0.6], 0.5)), "another attack instead");
+        let two = judged(&live, &[0.6, 0.65], &[0.2, 0.3], 0.5);
+        let traded = judged(&live, &[0.1, 0.2], &[0.2, 0.6], 0.5);
+        assert!(!beats(&two, &traded), "two prints less do not pay for a replay more");
         let none = judged(&live, &[0.1, 0.2], &[0.2, 0.3], 0.5);
         assert!(!beats(&none, &none), "where no attack passes there is nothing to beat");
     }

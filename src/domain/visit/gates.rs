@@ -45,10 +45,12 @@ impl Visit {
             },
             Gate::Challenge | Gate::Timing if !asked => Shown::NotAsked,
             Gate::Challenge => or_missing(self.done.steps == self.plan.0.len()),
+            Gate::Light => self.light_shown(),
             // A wrong or early action ends the visit when it is seen.
             Gate::Timing => Shown::Pass,
             Gate::Relief => match self.turns() {
                 0 => Shown::NotAsked,
+                _ if !self.relief_asked => Shown::NotAsked,
                 n => or_missing(self.done.turns == n),
             },
             Gate::Continuity => or_fail(e.strange < STRANGE, Reason::FaceChanged),
@@ -78,9 +80,17 @@ impl Visit {
             })
             .map(|(gate, state)| (gate.name().to_owned(), state.name().to_owned()))
             .collect();
-        let named = if self.evidence.plane { Some(Gate::Relief) } else { gate_of(reason) };
+        let named = self.convicting().or(gate_of(reason));
         open.extend(named.map(|gate| (gate.name().to_owned(), GateState::Fail.name().to_owned())));
         open
+    }
+
+    /// The gate that found a spoof, where that is not PAD.
+    fn convicting(&self) -> Option<Gate> {
+        let refuted = self.light.as_ref().is_some_and(super::light::Handshake::refuted);
+        [(self.evidence.plane, Gate::Relief), (refuted, Gate::Light)]
+            .into_iter()
+            .find_map(|(is, gate)| is.then_some(gate))
     }
 
     /// Each gate as it stands.
@@ -89,10 +99,13 @@ impl Visit {
         let reason = self.decision().and_then(|d| d.reason);
         let granted = self.decision().is_some_and(|d| d.verdict == Verdict::Granted);
         let past = |assessed: bool| if assessed { GateState::Pass } else { GateState::Wait };
-        let assessed = matches!(self.state, State::Between { .. } | State::Asked { .. } | State::Rematch { .. });
+        let done = matches!(self.state, State::Light | State::Rematch { .. });
+        let assessed = done || matches!(self.state, State::Between { .. } | State::Asked { .. });
         let state = |gate| {
-            let plane = self.evidence.plane && matches!(gate, Gate::Relief | Gate::Pad);
-            let failed = if plane { gate == Gate::Relief } else { reason.is_some_and(|r| gate_of(r) == Some(gate)) };
+            let failed = match self.convicting() {
+                Some(by) if matches!(gate, Gate::Relief | Gate::Light | Gate::Pad) => gate == by,
+                _ => reason.is_some_and(|r| gate_of(r) == Some(gate)),
+            };
             match gate {
                 _ if failed => GateState::Fail,
                 _ if granted => GateState::Pass,
@@ -112,7 +125,13 @@ impl Visit {
                     Some(Identity::Known(_)) => GateState::Pass,
                     Some(_) => GateState::Fail,
                 },
-                Gate::Challenge | Gate::Relief => past(matches!(self.state, State::Rematch { .. })),
+                Gate::Challenge | Gate::Relief => past(done),
+                Gate::Light => match self.light_shown() {
+                    Shown::Pass => GateState::Pass,
+                    Shown::Fail(_) => GateState::Fail,
+                    Shown::NotAsked => past(done),
+                    Shown::Missing => GateState::Wait,
+                },
                 Gate::Rematch => GateState::Wait,
             }
         };

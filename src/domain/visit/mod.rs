@@ -8,6 +8,7 @@
 //!                                                       DONE <--same person again-- REMATCH <--last action----+
 //! ```
 //!
+//! Before REMATCH a door may have a light handshake: see `light`.
 //! Every state can end in DONE with a refusal. Unknown people get the same challenge with the same timing as known
 //! ones; their refusal comes at the end. Times are those of capture; `now` tells whether a frame is too old and from when a
 //! prompt could be seen.
@@ -15,10 +16,12 @@
 mod advice;
 mod evidence;
 mod gates;
+mod light;
 mod policy;
 #[cfg(test)]
 mod tests;
 
+pub use light::LightAsk;
 pub use policy::{ChallengeSource, Gate, Policy};
 
 use crate::base::time::Tick;
@@ -52,6 +55,9 @@ const CONTINUITY_YAW: f32 = 25.0;
 const CONTINUITY_PITCH: f32 = 12.0;
 /// A median of PAD this far above its threshold is beyond doubt.
 const STEP_UP_MARGIN: f32 = 0.2;
+/// Frames a second below which points on a turning head are lost between two frames: 4 of 10 labelled turns could be
+/// followed at 5, 7 at 10, all at 30.
+const RELIEF_FPS: f32 = 8.0;
 /// Without PAD and identity there must still be a face to hold on to.
 const LEAST_EMBEDDINGS: usize = 3;
 
@@ -134,6 +140,8 @@ enum State {
         until: Tick,
         left: u8,
     },
+    /// All actions are done: the display shows a code.
+    Light,
     /// All actions are done: the same person, and alive in enough frames?
     Rematch {
         until: Tick,
@@ -154,7 +162,10 @@ pub struct Visit {
     identity: Option<Identity>,
     plan: Plan,
     challenge_began: Option<Tick>,
+    /// Whether turns must show their relief: decided once, when the challenge is drawn.
+    relief_asked: bool,
     done: Done,
+    light: Option<light::Handshake>,
     screen: Screen,
 }
 
@@ -173,7 +184,9 @@ impl Visit {
             identity: None,
             plan: Plan::default(),
             challenge_began: None,
+            relief_asked: true,
             done: Done::default(),
+            light: None,
             screen: Screen::IDLE,
         }
     }
@@ -212,10 +225,15 @@ impl Visit {
                 embedding: due(e.last_embedding, EMBEDDING_EVERY),
                 relief: match (&self.state, self.plan.0.get(*step).and_then(|s| self.side(s.action))) {
                     (_, None) => ReliefAsk::No,
+                    _ if !self.relief_asked => ReliefAsk::No,
                     (State::Asked { .. }, Some(_)) => ReliefAsk::Follow,
                     _ => ReliefAsk::Ready,
                 },
+                light: false,
             },
+            State::Light => {
+                Wants { light: true, embedding: due(e.last_embedding, EMBEDDING_EVERY), ..Wants::default() }
+            }
             State::Rematch { .. } => {
                 let pad = !self.pad_seen() || due(e.last_pad, PAD_EVERY);
                 Wants { pad, embedding: true, ..Wants::default() }
@@ -251,6 +269,7 @@ impl Visit {
             State::Waiting { .. } | State::Done(_) => None,
             State::Assess { until } | State::Asked { until, .. } | State::Rematch { until } => Some(*until),
             State::Between { .. } => self.challenge_began.map(|b| b + self.policy.challenge_limit),
+            State::Light => self.light.as_ref().and_then(light::Handshake::deadline),
         }
     }
 
@@ -398,6 +417,7 @@ impl Visit {
             State::Assess { .. } => self.assess(now, at, face, out),
             State::Between { step, gate } => self.between(now, at, step, gate, face, &actions, out),
             State::Asked { .. } => self.asked(now, at, face, &actions, out),
+            State::Light => self.lighted(now, at, face, &actions, out),
             State::Rematch { .. } => self.rematch(now, at, face, &actions, out),
             State::Waiting { .. } | State::Done(_) => {}
         }
@@ -419,7 +439,7 @@ impl Visit {
     fn prompted(&self) -> bool {
         match self.state {
             State::Between { step, .. } => step > 0 || self.evidence.asked_again.is_some(),
-            State::Asked { .. } | State::Rematch { .. } => true,
+            State::Asked { .. } | State::Light | State::Rematch { .. } => true,
             _ => false,
         }
     }
@@ -450,6 +470,7 @@ impl Visit {
         }
         self.identity = Some(self.agreed());
         self.evidence.mean = self.claimed();
+        self.relief_asked = fps >= RELIEF_FPS;
         self.plan = self.draw(fps);
         self.challenge_began = Some(at);
         if self.plan.0.is_empty() && self.must_ask() {
@@ -458,7 +479,7 @@ impl Visit {
             return self.refuse(now, reason, out);
         }
         if self.plan.0.is_empty() {
-            return self.finish(now, out);
+            return self.acted(now, at, out);
         }
         self.state = State::Between { step: 0, gate: at };
     }
@@ -491,7 +512,10 @@ impl Visit {
         match &self.policy.challenge {
             ChallengeSource::StepUp(_) if self.beyond_doubt() => Plan::default(),
             ChallengeSource::Draw(deck) | ChallengeSource::StepUp(deck) => {
-                deck.without(self.cannot()).draw(self.seed, fps)
+                let mut deck = deck.without(self.cannot());
+                // Where the relief has nothing to say, another action steps in.
+                deck.count += usize::from(!self.relief_asked);
+                deck.draw(self.seed, fps)
             }
             ChallengeSource::Fixed { deck, order, onsets } => deck.time(self.seed, order, onsets),
             ChallengeSource::Planned(plan) => plan.clone(),
@@ -613,7 +637,8 @@ impl Visit {
         }
         let State::Asked { step: asked, .. } = self.state else { return };
         let step = self.plan.0.get(asked).copied();
-        let side = step.and_then(|s| self.side(s.action)).filter(|_| self.policy.holds(Gate::Relief));
+        let side = step.and_then(|s| self.side(s.action));
+        let side = side.filter(|_| self.policy.holds(Gate::Relief) && self.relief_asked);
         if let Some(side) = side {
             self.evidence.turn.take(&self.policy.relief, side, self.stream.fps(), face.relief.as_ref());
         }
@@ -669,13 +694,11 @@ impl Visit {
         let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
         let done = u8::try_from(next).unwrap_or(u8::MAX);
         self.show(Screen { phase: Phase::Challenge, progress: (done, total), ..Screen::IDLE }, out);
-        self.state = if next < self.plan.0.len() {
-            State::Between { step: next, gate: at }
-        } else if !self.rematches() && self.pad_seen() {
-            return self.finish(now, out);
+        if next < self.plan.0.len() {
+            self.state = State::Between { step: next, gate: at };
         } else {
-            State::Rematch { until: at + self.policy.rematch_limit }
-        };
+            self.acted(now, at, out);
+        }
     }
 
     /// Whether it is asked once more who it is.
@@ -696,9 +719,7 @@ impl Visit {
         if self.watch(now, at, face, out) {
             return;
         }
-        let last = self.plan.0.last().map(|s| s.action);
-        if actions.iter().any(|s| is_deliberate(s.action) && Some(s.action) != last) && self.policy.holds(Gate::Timing)
-        {
+        if self.unasked(actions) {
             return self.refuse(now, Reason::ChallengeFailed, out);
         }
         let fit = face.quality == Quality::Ok && face.frontal;
@@ -826,6 +847,7 @@ impl Visit {
                     self.missed(now, step, out);
                 }
             }
+            State::Light => self.light_due(now, out),
             State::Rematch { until } => {
                 if now >= until {
                     let seen = self.pad_seen();

@@ -1,5 +1,6 @@
 //! What a visit must be shown before it ends in `granted`.
 
+use super::light::LightAsk;
 use crate::domain::challenge::{Deck, Plan};
 use crate::domain::gallery::{Gallery, MatchRule};
 use crate::domain::gesture::Limits;
@@ -28,6 +29,8 @@ pub enum Gate {
     Challenge,
     /// A turn is that of a solid head.
     Relief,
+    /// The skin gave back the colours of the display.
+    Light,
     /// No action before its prompt could be seen, and none unasked.
     Timing,
     /// One track and one face from the match to the end.
@@ -50,6 +53,7 @@ impl Gate {
             Gate::Match => "match",
             Gate::Challenge => "challenge",
             Gate::Relief => "relief",
+            Gate::Light => "light",
             Gate::Timing => "timing",
             Gate::Continuity => "continuity",
             Gate::Rematch => "rematch",
@@ -57,7 +61,7 @@ impl Gate {
     }
 
     /// All gates, in the order of the decisions.
-    pub const ALL: [Gate; 12] = [
+    pub const ALL: [Gate; 13] = [
         Gate::Intent,
         Gate::Fresh,
         Gate::Source,
@@ -67,6 +71,7 @@ impl Gate {
         Gate::Match,
         Gate::Challenge,
         Gate::Relief,
+        Gate::Light,
         Gate::Timing,
         Gate::Continuity,
         Gate::Rematch,
@@ -102,6 +107,7 @@ pub struct Policy {
     pub pad_frames: usize,
     pub relief: ReliefRule,
     pub challenge: ChallengeSource,
+    pub light: LightAsk,
     /// What people cannot do; they are asked for other things, and for a second factor when nothing is left.
     pub cannot: Arc<BTreeMap<PersonId, Vec<Action>>>,
     pub reaction_min: Duration,
@@ -143,6 +149,7 @@ impl Policy {
             pad_frames: 5,
             relief: ReliefRule::default(),
             challenge,
+            light: LightAsk::No,
             cannot: Arc::default(),
             reaction_min: ms(150),
             challenge_limit: ms(12_000),

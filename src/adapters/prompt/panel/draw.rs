@@ -8,7 +8,7 @@
 //!
 //! Nothing blinks. The bar only shrinks, and texts that find no room together take turns of [`PAGE`].
 
-use super::font::{self, Font, Script};
+use super::font::{self, Breaks, Font, Script};
 use crate::adapters::prompt::texts::{self, Side};
 use crate::config::LANGUAGES;
 use crate::domain::screen::{Phase, Screen};
@@ -17,7 +17,7 @@ use embedded_graphics::Pixel;
 use embedded_graphics::draw_target::DrawTarget;
 use embedded_graphics::geometry::{AngleUnit, Point, Size};
 use embedded_graphics::pixelcolor::{BinaryColor, PixelColor, Rgb565, Rgb888, RgbColor};
-use embedded_graphics::primitives::{Arc, Circle, PrimitiveStyle, Rectangle, StyledDrawable, Triangle};
+use embedded_graphics::primitives::{Arc, Circle, PrimitiveStyle, Rectangle, StyledDrawable};
 use std::time::Duration;
 
 /// How long one of several texts stands that do not fit together.
@@ -38,6 +38,9 @@ pub trait Ink: PixelColor {
 
     /// Red, green and blue.
     fn rgb(self) -> [u8; 3];
+
+    /// The colour of a light handshake, on a display that has colours.
+    fn light(rgb: [u8; 3]) -> Option<Self>;
 }
 
 impl Ink for BinaryColor {
@@ -54,6 +57,10 @@ impl Ink for BinaryColor {
 
     fn rgb(self) -> [u8; 3] {
         if self.is_on() { [235, 245, 255] } else { [0, 0, 0] }
+    }
+
+    fn light(_: [u8; 3]) -> Option<Self> {
+        None
     }
 }
 
@@ -75,6 +82,10 @@ macro_rules! rgb_ink {
 
             fn rgb(self) -> [u8; 3] {
                 $widen(self)
+            }
+
+            fn light(rgb: [u8; 3]) -> Option<Self> {
+                Some($narrow(rgb))
             }
         }
     };
@@ -100,6 +111,11 @@ where
     D: DrawTarget,
     D::Color: Ink,
 {
+    // The light of a handshake comes from the whole display. One without colours says what to do meanwhile.
+    if let Some(light) = screen.light.and_then(D::Color::light) {
+        target.clear(light)?;
+        return Ok(Redraw::Never);
+    }
     target.clear(D::Color::GROUND)?;
     let size = target.bounding_box().size;
     let column = column.min(LANGUAGES.len() - 1);
@@ -137,6 +153,8 @@ pub enum Redraw {
     Soon,
     /// After [`PAGE`].
     NextPage,
+    /// After exactly so long.
+    After(Duration),
 }
 
 /// What a text is for, which is its colour.
@@ -194,11 +212,11 @@ struct Block {
 }
 
 impl Block {
-    fn new(parts: &[(Role, String)], font: Font, area: Rectangle, script: Script) -> Self {
+    fn new(parts: &[(Role, String)], font: Font, area: Rectangle, script: Script, breaks: Breaks) -> Self {
         let width = area.size.width.cast_signed();
         let mut lines = Vec::new();
         for (role, text) in parts {
-            lines.extend(font.wrap(script, text, width).into_iter().map(|l| (*role, l)));
+            lines.extend(font.wrap(script, text, width, breaks).into_iter().map(|l| (*role, l)));
         }
         let gaps = i32::try_from(parts.len().saturating_sub(1)).unwrap_or(0);
         Block { font, area, lines, gaps }
@@ -215,13 +233,11 @@ impl Block {
     }
 
     /// Whether all of it stands within the area, no word broken.
-    fn fits(&self, parts: &[(Role, String)], script: Script) -> bool {
+    fn fits(&self, parts: &[(Role, String)], script: Script, breaks: Breaks) -> bool {
         let width = self.area.size.width.cast_signed();
-        let words = parts.iter().flat_map(|(_, text)| text.split([' ', '-']));
-        let mut words = words.filter(|w| w.is_ascii() || script == Script::Any);
         self.height() <= self.area.size.height.cast_signed()
             && self.lines.iter().all(|(_, l)| self.font.width(script, l) <= width)
-            && words.all(|w| self.font.width(script, w) <= width)
+            && parts.iter().all(|(_, text)| self.font.breaks_well(script, text, width, breaks))
     }
 
     fn draw<D>(&self, target: &mut D, script: Script) -> Result<(), D::Error>
@@ -270,7 +286,7 @@ fn page(parts: &[(Role, String)], body: Size, side: Option<Side>, script: Script
     let part = parts.get(now..=now).unwrap_or(parts);
     let page = arrange(part, body, side, script).unwrap_or_else(|| {
         let place = &places(body, side)[0];
-        Page { icon: place.0, blocks: vec![Block::new(part, smallest(body), place.1, script)] }
+        Page { icon: place.0, blocks: vec![Block::new(part, smallest(body), place.1, script, Breaks::Anywhere)] }
     });
     (page, parts.len())
 }
@@ -289,8 +305,20 @@ fn smallest(body: Size) -> Font {
     fonts(body).pop().or_else(|| font::all().pop()).expect("fonts.bin holds fonts; a test reads it")
 }
 
-/// The first arrangement in which all of `parts` fit: the greatest font, then the greatest icon.
+/// The first arrangement in which all of `parts` fit: no word broken, then the greatest font, then the greatest icon.
 fn arrange(parts: &[(Role, String)], body: Size, side: Option<Side>, script: Script) -> Option<Page> {
+    let broken: &[Breaks] =
+        if script == Script::Japanese { &[Breaks::Words, Breaks::Anywhere] } else { &[Breaks::Words] };
+    broken.iter().find_map(|breaks| arrange_with(parts, body, side, script, *breaks))
+}
+
+fn arrange_with(
+    parts: &[(Role, String)],
+    body: Size,
+    side: Option<Side>,
+    script: Script,
+    breaks: Breaks,
+) -> Option<Page> {
     for font in fonts(body) {
         for (icon, beside, under) in places(body, side) {
             let (head, rest) = parts.split_at(parts.len().min(1));
@@ -299,8 +327,8 @@ fn arrange(parts: &[(Role, String)], body: Size, side: Option<Side>, script: Scr
                 Some(_) if rest.is_empty() => continue,
                 Some(under) => vec![(head, beside), (rest, under)],
             };
-            let made: Vec<Block> = blocks.iter().map(|(p, area)| Block::new(p, font, *area, script)).collect();
-            if made.iter().zip(&blocks).all(|(block, (p, _))| block.fits(p, script)) {
+            let made: Vec<Block> = blocks.iter().map(|(p, area)| Block::new(p, font, *area, script, breaks)).collect();
+            if made.iter().zip(&blocks).all(|(block, (p, _))| block.fits(p, script, breaks)) {
                 return Some(Page { icon, blocks: made });
             }
         }
@@ -443,8 +471,9 @@ where
     }
 
     fn triangle(&mut self, a: (i32, i32), b: (i32, i32), c: (i32, i32)) -> Result<(), D::Error> {
-        let style = self.filled();
-        Triangle::new(self.at(a.0, a.1), self.at(b.0, b.1), self.at(c.0, c.1)).draw_styled(&style, self.target)
+        let corners = [a, b, c].map(|p| self.at(p.0, p.1));
+        let ink = self.ink;
+        self.target.draw_iter(triangle(corners).map(|p| Pixel(p, ink)))
     }
 
     fn block(&mut self, x: i32, y: i32, w: i32, h: i32) -> Result<(), D::Error> {
@@ -460,8 +489,24 @@ where
     }
 }
 
-/// Every point within half of `thick` of the line from `a` to `b`. (The lines of `embedded-graphics` count in 32 bits,
-/// which a thick line on a display of 800 pixels overflows, and have square ends.)
+/// Every point of a triangle. (Lines and triangles of `embedded-graphics` count in 32 bits, which overflow on a display of
+/// 800 pixels; its lines have square ends besides.)
+fn triangle(corners: [Point; 3]) -> impl Iterator<Item = Point> {
+    let [a, b, c] = corners;
+    let rows = a.y.min(b.y).min(c.y)..=a.y.max(b.y).max(c.y);
+    let columns = a.x.min(b.x).min(c.x)..=a.x.max(b.x).max(c.x);
+    let side = |from: Point, to: Point, p: Point| {
+        let wide = |v: i32| i64::from(v);
+        wide(to.x - from.x) * wide(p.y - from.y) - wide(to.y - from.y) * wide(p.x - from.x)
+    };
+    let inside = move |p: &Point| {
+        let sides = [side(a, b, *p), side(b, c, *p), side(c, a, *p)];
+        sides.iter().all(|s| *s >= 0) || sides.iter().all(|s| *s <= 0)
+    };
+    rows.flat_map(move |y| columns.clone().map(move |x| Point::new(x, y))).filter(inside)
+}
+
+/// Every point within half of `thick` of the line from `a` to `b`.
 fn capsule(a: Point, b: Point, thick: u32) -> impl Iterator<Item = Point> {
     let reach = thick.div_ceil(2).cast_signed();
     let (rows, columns) = (a.y.min(b.y) - reach..=a.y.max(b.y) + reach, a.x.min(b.x) - reach..=a.x.max(b.x) + reach);
@@ -625,6 +670,16 @@ where
                 Ok(())
             }
             Phase::Challenge => [18, 50, 82].into_iter().try_for_each(|x| pen.dot(x, 50, 18)),
+            // Something that shines.
+            Phase::Light => {
+                pen.dot(50, 50, 36)?;
+                let rays = [(50, 0, 50, 18), (85, 15, 73, 27), (100, 50, 82, 50), (85, 85, 73, 73)];
+                for (x, y, to_x, to_y) in rays {
+                    pen.path(&[(x, y), (to_x, to_y)], 7)?;
+                    pen.path(&[(100 - x, 100 - y), (100 - to_x, 100 - to_y)], 7)?;
+                }
+                Ok(())
+            }
             Phase::Done => {
                 pen.ring(50, 50, 88)?;
                 pen.dot(50, 50, 30)

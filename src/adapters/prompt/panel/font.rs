@@ -38,6 +38,15 @@ impl Script {
     }
 }
 
+/// Where a line of Japanese may end; other languages know one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaks {
+    /// Between words, which reads better.
+    Words,
+    /// Between characters, which needs less room.
+    Anywhere,
+}
+
 /// One size.
 #[derive(Clone, Copy, Debug)]
 pub struct Font {
@@ -144,31 +153,37 @@ impl Font {
         text.chars().filter_map(|c| self.glyph(script, c)).map(|g| g.advance).sum()
     }
 
+    /// Whether `text` can stand in lines of `width` without a word being broken.
+    #[must_use]
+    pub fn breaks_well(&self, script: Script, text: &str, width: i32, breaks: Breaks) -> bool {
+        atoms(script, text, breaks).iter().all(|atom| self.width(script, atom.trim_end()) <= width)
+    }
+
     /// `text` in as few lines as `width` allows, about equally long; a word that is too long is broken anywhere.
     #[must_use]
-    pub fn wrap(&self, script: Script, text: &str, width: i32) -> Vec<String> {
-        let lines = self.greedy(script, text, width);
+    pub fn wrap(&self, script: Script, text: &str, width: i32, breaks: Breaks) -> Vec<String> {
+        let lines = self.greedy(script, text, width, breaks);
         // The narrowest width that needs no more lines: "Kopf nach / LINKS drehen", not "Kopf nach LINKS / drehen".
         // No narrower than a word, though: that would break it.
-        let words = atoms(text);
+        let words = atoms(script, text, breaks);
         let word = words.iter().map(|a| self.width(script, a.trim_end())).max().unwrap_or(0);
         let (mut low, mut high) = (word.min(width).max(1), width.max(1));
         while low < high {
             let mid = low.midpoint(high);
-            let narrow = self.greedy(script, text, mid);
+            let narrow = self.greedy(script, text, mid, breaks);
             if narrow.len() <= lines.len() && narrow.iter().all(|l| self.width(script, l) <= mid) {
                 high = mid;
             } else {
                 low = mid + 1;
             }
         }
-        self.greedy(script, text, high)
+        self.greedy(script, text, high, breaks)
     }
 
-    fn greedy(&self, script: Script, text: &str, width: i32) -> Vec<String> {
+    fn greedy(&self, script: Script, text: &str, width: i32, breaks: Breaks) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let mut line = String::new();
-        for atom in atoms(text) {
+        for atom in atoms(script, text, breaks) {
             let longer = format!("{line}{atom}");
             if self.width(script, longer.trim_end()) <= width || line.is_empty() {
                 line = longer;
@@ -189,14 +204,31 @@ impl Font {
     }
 }
 
-/// Parts between which a line may end: words with their space, characters that are words.
-fn atoms(text: &str) -> Vec<String> {
+/// Parts between which a line may end: words with their space; of Chinese, characters; of Japanese, a word with what is
+/// written in hiragana behind it, and the polite ending by itself.
+fn atoms(script: Script, text: &str, breaks: Breaks) -> Vec<String> {
     let mut atoms: Vec<String> = Vec::new();
     let mut open = false;
+    if script == Script::Japanese && breaks == Breaks::Words {
+        let hiragana = |c: char| ('\u{3041}'..='\u{309f}').contains(&c);
+        let mut before = ' ';
+        for (at, c) in text.char_indices() {
+            let begins = text[at..].starts_with("ください");
+            // The polite お belongs to the word that it stands before.
+            let word = !hiragana(c) && c != '、' && ((hiragana(before) && before != 'お') || before == '、');
+            let polite = c == 'お' && !atoms.is_empty();
+            match atoms.last_mut() {
+                Some(last) if !begins && !word && !polite => last.push(c),
+                _ => atoms.push(c.to_string()),
+            }
+            before = c;
+        }
+        return atoms;
+    }
     for c in text.chars() {
         let ideograph = u32::from(c) >= 0x2e80;
-        // No line of Japanese begins with these.
-        let clings = "、。，！？）」ーっゃゅょぁぃぅぇぉッャュョん".contains(c);
+        // No line begins with these.
+        let clings = "、。，！？）」ーっゃゅょッャュョ".contains(c);
         match atoms.last_mut() {
             Some(last) if clings || (open && !ideograph) => last.push(c),
             _ => atoms.push(c.to_string()),
@@ -255,13 +287,14 @@ mod tests {
     #[test]
     fn lines_break_at_words_and_are_about_equally_long() {
         let font = of(14).expect("a size");
-        assert_eq!(font.wrap(Script::Any, "Kopf nach LINKS drehen", 150), ["Kopf nach", "LINKS drehen"]);
-        assert_eq!(font.wrap(Script::Any, "Nod", 150), ["Nod"]);
-        assert_eq!(font.wrap(Script::Any, "Approchez-vous", 80), ["Approchez-", "vous"]);
-        assert_eq!(font.wrap(Script::Japanese, "両目でまばたきしてください", 75).len(), 3);
-        assert!(font.wrap(Script::Japanese, "にっこり笑ってください", 60).iter().all(|l| !l.starts_with(['っ', 'ー'])));
-        assert_eq!(font.wrap(Script::Any, "", 80), Vec::<String>::new());
-        assert_eq!(font.wrap(Script::Any, "Wwww", 0).concat(), "Wwww");
+        assert_eq!(font.wrap(Script::Any, "Kopf nach LINKS drehen", 150, Breaks::Words), ["Kopf nach", "LINKS drehen"]);
+        assert_eq!(font.wrap(Script::Any, "Nod", 150, Breaks::Words), ["Nod"]);
+        assert_eq!(font.wrap(Script::Any, "Approchez-vous", 80, Breaks::Words), ["Approchez-", "vous"]);
+        let broken = font.wrap(Script::Japanese, "もう一度お試しください", 110, Breaks::Words);
+        assert_eq!(broken, ["もう一度お試し", "ください"]);
+        assert_eq!(font.wrap(Script::Chinese, "请正对摄像头", 50, Breaks::Words), ["请正对", "摄像头"]);
+        assert_eq!(font.wrap(Script::Any, "", 80, Breaks::Words), Vec::<String>::new());
+        assert_eq!(font.wrap(Script::Any, "Wwww", 0, Breaks::Words).concat(), "Wwww");
     }
 
     #[test]

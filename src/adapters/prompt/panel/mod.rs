@@ -12,6 +12,8 @@ pub mod font;
 #[cfg(feature = "panel")]
 pub mod oled;
 pub mod png;
+#[cfg(feature = "panel")]
+pub mod ring;
 pub mod sheet;
 #[cfg(feature = "panel")]
 pub mod tft;

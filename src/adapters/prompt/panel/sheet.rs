@@ -74,12 +74,14 @@ pub fn screens() -> Vec<(String, Screen)> {
         (Phase::Idle, "idle"),
         (Phase::Looking, "looking"),
         (Phase::Challenge, "wait"),
+        (Phase::Light, "light"),
         (Phase::Unavailable, "unavailable"),
         (Phase::Done, "done"),
     ];
     for (phase, name) in phases {
         let progress = if phase == Phase::Challenge { (1, 3) } else { (0, 0) };
-        all.push((name.to_owned(), Screen { phase, progress, ..Screen::IDLE }));
+        let light = (phase == Phase::Light).then_some([255, 128, 255]);
+        all.push((name.to_owned(), Screen { phase, progress, light, ..Screen::IDLE }));
     }
     for (i, action) in Action::ALL.into_iter().enumerate() {
         let done = u8::try_from(i % 3).unwrap_or(0);

@@ -64,14 +64,14 @@ impl<S: SpiDevice, D: OutputPin> Interface for Wire<S, D> {
 }
 
 /// Either model, which are types of their own.
-enum Chip<W: Interface> {
-    St7789(Display<W, ST7789, NoResetPin>),
-    Ili9341(Display<W, ILI9341Rgb565, NoResetPin>),
+enum Chip<S: SpiDevice, D: OutputPin> {
+    St7789(Display<Wire<S, D>, ST7789, NoResetPin>),
+    Ili9341(Display<Wire<S, D>, ILI9341Rgb565, NoResetPin>),
 }
 
 /// One panel.
 pub struct Tft<S: SpiDevice, D: OutputPin> {
-    chip: Chip<Wire<S, D>>,
+    chip: Chip<S, D>,
     shown: Option<Canvas<Rgb565>>,
 }
 

@@ -160,7 +160,7 @@ fn still_of(engine: &mut Engine, path: &Path) -> Result<Option<Still>, Failure> 
     let bytes = still::read(path)?;
     let Ok(picture) = decode_file(&bytes, &DecodeLimits::default()) else { return Ok(None) };
     engine.pipeline.reset();
-    let wants = Wants { eyes: false, tongue: false, pad: false, embedding: true, relief: ReliefAsk::Ready };
+    let wants = Wants { embedding: true, relief: ReliefAsk::Ready, ..Wants::default() };
     let seen = engine.pipeline.look(&picture, 0, Tick::ZERO, 0, wants).map_err(still::vision_failure)?;
     let (Some(sample), Some(face)) = (engine.pipeline.take_sample(), seen.face) else { return Ok(None) };
     let (Some(embedding), true) = (face.embedding, seen.faces == 1) else { return Ok(None) };
@@ -234,7 +234,7 @@ fn look(engine: &mut Engine, frames: Vec<Vec<u8>>) -> Result<Vec<Look>, Failure>
             data,
         };
         let full = i % FULL_EVERY == 0;
-        let wants = Wants { eyes: true, tongue: false, pad: full, embedding: full, relief: ReliefAsk::Ready };
+        let wants = Wants { eyes: true, pad: full, embedding: full, relief: ReliefAsk::Ready, ..Wants::default() };
         if let Some(seen) = observe(&mut engine.pipeline, &frame, wants)? {
             looks.push(Look { seen, sample: engine.pipeline.take_sample() });
         }

@@ -62,6 +62,13 @@ fn attacks() -> Vec<Attack> {
             refused: "started, asked turn_left, asked turn_left, denied challenge_timeout",
             without: PASSED,
         },
+        // A recording of another visit with its light is shown.
+        Attack {
+            gate: Gate::Light,
+            script: vec![Answer(Look { glow: Glow::Recorded(0.08), ..ADA }, PROMPTLY)],
+            refused: "started, asked turn_left, asked nod, denied spoof",
+            without: PASSED,
+        },
         // The action comes before anybody could have read its prompt.
         Attack {
             gate: Gate::Timing,
@@ -128,9 +135,14 @@ fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// Bad quality also keeps PAD from its frames, so that attack is played against a pack without a PAD network.
+/// Bad quality also keeps PAD from its frames, so that attack is played against a pack without a PAD network; light is
+/// no gate unless it is asked for.
 fn policy_for(gate: Gate) -> Policy {
-    if gate == Gate::Quality { with(door(), |p| p.pad = Vec::new()) } else { door() }
+    match gate {
+        Gate::Quality => with(door(), |p| p.pad = Vec::new()),
+        Gate::Light => with(door(), |p| p.light = LightAsk::Try),
+        _ => door(),
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod arms;
 mod attacks;
 mod frames;
+mod handshake;
 mod plausible;
 mod properties;
 mod step_up;
@@ -14,6 +15,7 @@ use super::*;
 use crate::base::units::LiveScore;
 use crate::domain::challenge::Deck;
 use crate::domain::gallery::{Gallery, MatchRule, Metric};
+use crate::domain::light::code::{Code, SYMBOLS, Shown};
 use crate::domain::liveness::PadRule;
 use crate::domain::observation::{Embedding, Pose, Rect, Relief, Signals};
 use std::collections::BTreeMap;
@@ -41,6 +43,19 @@ struct Look {
     width: f32,
     /// Relief of a turned head: 1 of a head, 0 of a photograph; `None` when it cannot be followed.
     solid: Option<f32>,
+    /// How the skin follows the display.
+    glow: Glow,
+}
+
+/// How skin follows the light of the display.
+#[derive(Clone, Copy, Debug)]
+enum Glow {
+    /// By this step of light.
+    By(f32),
+    /// By this step, but as it was lit in another visit.
+    Recorded(f32),
+    /// It is not to be seen.
+    Hidden,
 }
 
 const ADA: Look = Look {
@@ -57,6 +72,7 @@ const ADA: Look = Look {
     second: 0.0,
     width: 200.0,
     solid: Some(1.0),
+    glow: Glow::By(0.08),
 };
 const EVE: Look = Look { who: "eve", ..ADA };
 const BOB: Look = Look { who: "bob", ..ADA };
@@ -184,6 +200,8 @@ struct Sim {
     ahead: u64,
     frozen: bool,
     copied: bool,
+    /// Colours of the display, each with the time of it, in milliseconds.
+    lit: Vec<(u64, [u8; 3])>,
     epoch: u32,
     frame: u64,
     prompt: Option<Prompt>,
@@ -207,6 +225,7 @@ impl Sim {
             ahead: 0,
             frozen: false,
             copied: false,
+            lit: Vec::new(),
             epoch: 1,
             frame: 0,
             prompt: None,
@@ -230,6 +249,9 @@ impl Sim {
                 let times = plan[usize::from(*step) - 1].times;
                 self.prompt = Some(Prompt { action: *action, times, at: now.as_millis(), held: self.pose, stay });
             }
+            if let Effect::Show(Screen { light: Some(colour), .. }) = effect {
+                self.lit.push((now.as_millis(), colour));
+            }
             self.log.push((now, effect));
         }
     }
@@ -240,6 +262,29 @@ impl Sim {
         if self.visit.next_deadline().is_some_and(|d| d <= now) {
             self.tell(now, Input::Time);
         }
+    }
+
+    /// The light of the skin, 100 ms after that of the display, with a little of its own.
+    fn skin(&self, look: &Look) -> Option<[f32; 3]> {
+        let (step, symbols) = match look.glow {
+            Glow::Hidden => return None,
+            Glow::By(step) => (step, None),
+            Glow::Recorded(step) => (step, Some(Code::draw([99; 32], 0, SYMBOLS))),
+        };
+        let late = |s: &&Shown| s.at + ms(100) <= Tick::from_millis(self.t);
+        let shown = self.visit.light.as_ref().map_or(&[][..], |l| l.show.shown());
+        let number = shown.iter().filter(late).count();
+        let bright = match (number.checked_sub(1).map(|n| (n, shown[n].symbol)), symbols) {
+            (None, _) => [false; 3],
+            (Some((_, symbol)), None) => symbol,
+            // Quiet and probe are the same in every handshake.
+            (Some((n, symbol)), Some(code)) => {
+                n.checked_sub(2).and_then(|i| code.symbols().get(i)).map_or(symbol, |s| *s)
+            }
+        };
+        let grain = |c: u64| ((self.frame * 3 + c).wrapping_mul(2_654_435_761) >> 20 & 255) as f32 / 255.0 - 0.5;
+        let of = |c: usize| 0.3 * (1.0 + if bright[c] { step } else { 0.0 }) * (1.0 + 0.002 * grain(c as u64));
+        Some([of(0), of(1), of(2)])
     }
 
     fn look(&mut self, look: &Look) {
@@ -268,6 +313,7 @@ impl Sim {
                 let depth = look.yaw.to_radians().sin() * s;
                 Relief { yaw_deg: look.yaw, parallax: 0.4 * depth, bow: 0.4 * depth, points: 55 }
             }),
+            skin: self.skin(look),
         };
         let o = Observation {
             frame: self.frame,

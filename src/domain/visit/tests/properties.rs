@@ -60,6 +60,11 @@ fn grounds(sim: &Sim, d: &Decision) {
         assert!(grounds, "granted though {} says {shown:?}", gate.name());
     }
     steps(sim);
+    if sim.policy.light == LightAsk::Require {
+        assert!(!sim.lit.is_empty(), "granted without the light that is required");
+    }
+    let fast = sim.lit.windows(2).any(|w| w[1].0 - w[0].0 < 333);
+    assert!(!fast, "colours change faster than three times a second: {:?}", sim.lit);
 }
 
 /// Every step was prompted, in order, and between two prompts there was time to react.
@@ -153,6 +158,7 @@ fn face() -> impl Strategy<Value = FaceSeen> {
             pad,
             embedding,
             relief: None,
+            skin: None,
         },
     )
 }
@@ -186,6 +192,10 @@ fn source() -> impl Strategy<Value = ChallengeSource> {
         1 => Just(ChallengeSource::None),
         2 => Just(asks(&[(Nod, 1)])),
     ]
+}
+
+fn light() -> impl Strategy<Value = LightAsk> {
+    prop_oneof![2 => Just(LightAsk::No), 1 => Just(LightAsk::Try), 1 => Just(LightAsk::Require)]
 }
 
 fn goal() -> impl Strategy<Value = Goal> {
@@ -236,10 +246,11 @@ proptest! {
     fn whatever_arrives_there_is_at_most_one_verdict_and_no_grant_without_grounds(
         goal in goal(),
         source in source(),
+        light in light(),
         seed in any::<[u8; 32]>(),
         script in proptest::collection::vec(chaos(), 1..60),
     ) {
-        let mut sim = Sim::new(policy(goal, source), seed);
+        let mut sim = Sim::new(with(policy(goal, source), |p| p.light = light), seed);
         for c in &script {
             disturb(&mut sim, c);
         }
@@ -249,10 +260,11 @@ proptest! {
     #[test]
     fn a_timer_that_is_obeyed_always_moves_the_visit_on(
         source in source(),
+        light in light(),
         seed in any::<[u8; 32]>(),
         script in proptest::collection::vec(chaos(), 1..30),
     ) {
-        let mut sim = Sim::new(policy(Goal::Identify, source), seed);
+        let mut sim = Sim::new(with(policy(Goal::Identify, source), |p| p.light = light), seed);
         for c in &script {
             disturb(&mut sim, c);
             // A shell would have woken at every deadline that has passed.
@@ -261,7 +273,7 @@ proptest! {
             prop_assert!(next.is_none_or(|d| d > sim.now()), "{next:?} is due still at {:?}", sim.now());
         }
         // Nothing comes any more: the timers alone end what has begun.
-        for _ in 0..4 {
+        for _ in 0..8 {
             let Some(d) = sim.visit.next_deadline() else { break };
             let now = d.max(sim.now());
             sim.t = now.as_millis() + 1;

@@ -63,3 +63,17 @@ fn a_countdown_and_what_is_left_are_on_the_screen() {
     assert_eq!((first.0, second.0), (2, 1));
     assert!(first.1 > second.1 && second.1 > 0, "the time runs: {asked:?}");
 }
+
+#[test]
+fn a_camera_too_slow_for_the_relief_asks_for_one_action_more() {
+    use Action::{MouthOpen, Nod, TurnLeft, TurnRight};
+    let door = |every| {
+        let draw = ChallengeSource::Draw(deck(&[TurnLeft, TurnRight, Nod, MouthOpen], 3));
+        let unseen = Look { solid: None, ..ADA };
+        play(with(super::door(), |p| p.challenge = draw), &[Every(every), Answer(unseen, PROMPTLY)])
+    };
+    let (slow, fast) = (door(180), door(66));
+    let asked = |sim: &Sim| sim.text().matches("asked").count();
+    assert!(slow.granted() && asked(&slow) == 4, "{}", slow.text());
+    assert!(!fast.granted(), "a turn whose relief nobody saw: {}", fast.text());
+}
