@@ -5,7 +5,7 @@
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 # make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
 SHELL := /bin/bash
-FEATURES := --features v4l2,panel
+FEATURES := --features v4l2,panel,drm
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := models/cache
 

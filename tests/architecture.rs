@@ -57,6 +57,7 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("v4l", &["adapters"]),
     ("rppal", &["adapters"]),
     ("gpiocdev", &["adapters"]),
+    ("drm", &["adapters"]),
     ("embedded_graphics", &["adapters"]),
     ("embedded_hal", &["adapters"]),
     ("linux_embedded_hal", &["adapters"]),

@@ -90,7 +90,83 @@ fn display(config: &PromptConfig) -> Result<Box<dyn Prompt>, PortError> {
             Ok(Box::new(Threaded::start("panel", Box::new(move || panel::device::open(&config)))?))
         }
         PromptKind::Drm => {
-            Err(PortError::new("open the prompt", "drm is not there yet", "set prompt.kind", Recovery::Fatal))
+            panel::drm::built_in(config)?;
+            let config = config.clone();
+            Ok(Box::new(Threaded::start("display", Box::new(move || panel::drm::open(&config)))?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::sections::{ActiveLevel, BuzzerConfig, GpioLine, LampsConfig};
+    use crate::domain::screen::Phase;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    /// Notes what it is shown; fails always.
+    struct Broken(Arc<Mutex<Vec<Phase>>>);
+
+    impl Prompt for Broken {
+        fn show(&mut self, screen: &Screen) -> Result<(), PortError> {
+            self.0.lock().expect("nobody panicked").push(screen.phase);
+            Err(PortError::new("show", "broken", "mend it", Recovery::Degrade))
+        }
+    }
+
+    struct Noting(Arc<Mutex<Vec<Phase>>>);
+
+    impl Display for Noting {
+        fn show(&mut self, screen: &Screen, _: Duration) -> Result<panel::draw::Redraw, PortError> {
+            self.0.lock().expect("nobody panicked").push(screen.phase);
+            Ok(panel::draw::Redraw::Never)
+        }
+    }
+
+    #[test]
+    fn an_output_that_fails_keeps_no_other_from_the_screen() {
+        let (first, second) = (Arc::<Mutex<Vec<Phase>>>::default(), Arc::<Mutex<Vec<Phase>>>::default());
+        let theirs = second.clone();
+        let noting =
+            Threaded::start("noting", Box::new(move || Ok(Box::new(Noting(theirs.clone()))))).expect("a thread");
+        let absent = || Err(PortError::new("open", "absent", "plug it in", Recovery::Reopen));
+        let absent = Threaded::start("absent", Box::new(absent)).expect("a thread");
+        let mut prompt = Several { main: Box::new(Broken(first.clone())), beside: vec![absent, noting] };
+        prompt.show(&Screen { phase: Phase::Unavailable, ..Screen::IDLE }).expect_err("the first one's error is told");
+        let began = Instant::now();
+        drop(prompt);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert_eq!(*first.lock().expect("nobody panicked"), [Phase::Unavailable]);
+        assert_eq!(second.lock().expect("nobody panicked").last(), Some(&Phase::Unavailable));
+    }
+
+    #[test]
+    fn outputs_that_are_not_there_keep_no_door_from_starting() {
+        let line = |name: &str| GpioLine::parse(name).expect("a line");
+        let lamps = LampsConfig { lines: [Some(line("no-such-line")), None, None, None], active: ActiveLevel::High };
+        let buzzer = BuzzerConfig { line: line("no-such-chip:4"), active: ActiveLevel::Low };
+        let config = PromptConfig {
+            kind: PromptKind::None,
+            lamps: Some(lamps),
+            buzzer: Some(buzzer),
+            ..Config::defaults("/nonexistent".as_ref()).prompt().clone()
+        };
+        let mut prompt = open(&config).expect("it starts");
+        prompt.show(&Screen { phase: Phase::Looking, ..Screen::IDLE }).expect("the door works on");
+    }
+
+    #[test]
+    fn a_build_without_a_part_says_so_at_the_start() {
+        let defaults = Config::defaults("/nonexistent".as_ref()).prompt().clone();
+        for (kind, built, feature) in
+            [(PromptKind::Panel, cfg!(feature = "panel"), "panel"), (PromptKind::Drm, cfg!(feature = "drm"), "drm")]
+        {
+            match open(&PromptConfig { kind, ..defaults.clone() }) {
+                Ok(_) => assert!(built, "{feature}"),
+                Err(e) => assert!(!built && e.to_string().contains(&format!("--features {feature}")), "{e}"),
+            }
         }
     }
 }

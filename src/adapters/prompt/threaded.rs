@@ -119,8 +119,13 @@ fn serve(
     slot: &LatestSlot<(Screen, Instant)>,
     current: &mut (Screen, Instant),
 ) -> Result<(), PortError> {
+    let mut fresh = true;
+    let mut drawn = Instant::now();
     loop {
-        let drawn = Instant::now();
+        // A bar that shrinks by a little is no flash, and does not keep the next screen waiting.
+        if std::mem::take(&mut fresh) {
+            drawn = Instant::now();
+        }
         let redraw = display.show(&current.0, current.1.elapsed())?;
         let wait = match redraw {
             Redraw::Never => STILL_THERE,
@@ -132,8 +137,11 @@ fn serve(
             // Screens that come thick and fast must not flash either; the newest is shown in the end.
             std::thread::sleep(SLOWEST_HALF.saturating_sub(drawn.elapsed()));
             *current = slot.take(Duration::ZERO).unwrap_or(next);
+            fresh = true;
         } else if slot.is_closed() {
             return Ok(());
+        } else {
+            fresh = matches!(redraw, Redraw::NextPage | Redraw::After(_));
         }
     }
 }

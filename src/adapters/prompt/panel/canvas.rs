@@ -43,7 +43,7 @@ impl<C: Ink> Canvas<C> {
         }
         let mut differing = (0..self.size.height).filter(|y| self.rows(*y..y + 1) != other.rows(*y..y + 1));
         let first = differing.next()?;
-        Some(first..differing.last().unwrap_or(first) + 1)
+        Some(first..differing.next_back().unwrap_or(first) + 1)
     }
 
     /// As red, green and blue.

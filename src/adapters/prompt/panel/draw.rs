@@ -692,5 +692,13 @@ where
     }
 }
 
+/// Whether every text of a screen stands within a display of that size, all at once.
+#[cfg(test)]
+pub fn fits(screen: &Screen, column: usize, size: Size) -> bool {
+    let side = screen.verdict.is_none().then_some(screen.action).flatten().and_then(texts::side);
+    let body = Size::new(size.width, size.height - (size.height / 14).max(9));
+    arrange(&parts(screen, column), body, side, Script::of(LANGUAGES[column])).is_some()
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,13 @@ pub mod device;
 #[path = "device_absent.rs"]
 pub mod device;
 pub mod draw;
+#[cfg(feature = "drm")]
+pub mod drm;
+#[cfg(not(feature = "drm"))]
+#[path = "drm_absent.rs"]
+pub mod drm;
 pub mod font;
+pub mod frame;
 #[cfg(feature = "panel")]
 pub mod oled;
 pub mod png;

@@ -95,10 +95,11 @@ impl<S: SpiDevice, D: OutputPin> Tft<S, D> {
             PanelSize::S320x240 => (240, 320, Rotation::Deg90),
             PanelSize::S128x64 | PanelSize::S800x480 => return Err("there is no such panel on SPI".into()),
         };
+        // The picture turns against the panel.
         let turned = match rotate {
-            90 => Rotation::Deg90,
+            90 => Rotation::Deg270,
             180 => Rotation::Deg180,
-            270 => Rotation::Deg270,
+            270 => Rotation::Deg90,
             _ => Rotation::Deg0,
         };
         let orientation = Orientation::new().rotate(base).rotate(turned);
@@ -150,12 +151,14 @@ impl<S: SpiDevice, D: OutputPin> Tft<S, D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::prompt::panel::draw::Ink;
+    use crate::adapters::prompt::panel::draw::{Ink, Redraw, draw};
+    use crate::domain::screen::{Phase, Screen};
     use embedded_graphics::Pixel;
     use embedded_hal::spi::{ErrorKind, ErrorType, Operation};
     use std::cell::RefCell;
     use std::convert::Infallible;
     use std::rc::Rc;
+    use std::time::Duration;
 
     /// What went over the wires: the state of DC, and bytes.
     #[derive(Clone, Debug, PartialEq)]
@@ -215,8 +218,12 @@ mod tests {
     }
 
     fn panel(model: PanelModel, size: PanelSize) -> (Tft<Recorder, Recorder>, Recorder, Size) {
+        turned(model, size, 0)
+    }
+
+    fn turned(model: PanelModel, size: PanelSize, rotate: u32) -> (Tft<Recorder, Recorder>, Recorder, Size) {
         let wires = Recorder::default();
-        let tft = Tft::new(wires.clone(), wires.clone(), model, size, 0, &mut NoDelay).expect("set up");
+        let tft = Tft::new(wires.clone(), wires.clone(), model, size, rotate, &mut NoDelay).expect("set up");
         (tft, wires, Size::new(size.pixels().0, size.pixels().1))
     }
 
@@ -254,6 +261,39 @@ mod tests {
             assert_eq!(argument(0x36), Some(vec![madctl]), "{model:?} {size:?}");
             assert_eq!(argument(0x3a), Some(vec![0x55]), "16 bits a pixel");
         }
+    }
+
+    #[test]
+    fn a_panel_that_hangs_turned_is_written_the_other_way_round() {
+        // The memory has 320 rows, of which a square panel shows the first 240. MV (0x20) swaps rows and columns, MY (0x80)
+        // counts rows from the end, MX (0x40) columns. Turned clockwise, the panel's lower left corner is the person's upper
+        // left, and its rows from below are the person's columns.
+        for (rotate, madctl, columns, rows) in [
+            (0, 0x00, [0, 0, 0, 239], [0, 0, 0, 239]),
+            (90, 0xa0, [0, 80, 1, 63], [0, 0, 0, 239]),
+            (180, 0xc0, [0, 0, 0, 239], [0, 80, 1, 63]),
+            (270, 0x60, [0, 0, 0, 239], [0, 0, 0, 239]),
+        ] {
+            let (mut tft, wires, size) = turned(PanelModel::St7789, PanelSize::S240x240, rotate);
+            tft.show(&Canvas::new(size), size).expect("shown");
+            let all = messages(&take(&wires));
+            let last = |c: u8| all.iter().rfind(|m| m.0 == c).map(|m| m.1.clone()).expect("it was sent");
+            assert_eq!(last(0x36), [madctl], "{rotate}");
+            assert_eq!((last(0x2a), last(0x2b)), (columns.to_vec(), rows.to_vec()), "{rotate}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_fills_a_colour_panel() {
+        let (mut tft, wires, size) = panel(PanelModel::St7789, PanelSize::S240x240);
+        take(&wires);
+        let light = Screen { phase: Phase::Light, light: Some([255, 128, 255]), ..Screen::IDLE };
+        let mut canvas = Canvas::new(size);
+        let redraw = draw(&mut canvas, &light, 0, Duration::ZERO);
+        assert_eq!(redraw, Ok(Redraw::Never));
+        tft.show(&canvas, size).expect("shown");
+        let pixels = messages(&take(&wires)).pop().expect("a picture").1;
+        assert!(pixels.len() == 240 * 240 * 2 && pixels.chunks(2).all(|p| p == [0xfc, 0x1f]), "{:x?}", &pixels[..2]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn every_text_of_every_screen_stands_within_its_place_in_every_language_and_size
 #[test]
 fn a_turn_points_to_the_side_that_the_person_turns_to() {
     for size in sheet::SIZES.map(sheet::pixels) {
-        for column in 0..LANGUAGES.len() {
+        for (column, language) in LANGUAGES.iter().enumerate() {
             for (to_left, to_right) in [(Action::TurnLeft, Action::TurnRight), (Action::WinkLeft, Action::WinkRight)] {
                 let left: Canvas<Rgb888> = shown(size, &asking(to_left), column, NOW);
                 let right: Canvas<Rgb888> = shown(size, &asking(to_right), column, NOW);
@@ -73,7 +73,7 @@ fn a_turn_points_to_the_side_that_the_person_turns_to() {
                 };
                 let half = size.width / 2;
                 for (canvas, near, far) in [(&left, 0..half, half..size.width), (&right, half..size.width, 0..half)] {
-                    assert!(ask(canvas, near) > 9 * ask(canvas, far), "{size} {}", LANGUAGES[column]);
+                    assert!(ask(canvas, near) > 9 * ask(canvas, far), "{size} {language}");
                 }
             }
         }
