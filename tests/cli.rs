@@ -207,4 +207,9 @@ fn contact_sheets_are_written_and_a_screen_is_shown_on_the_configured_output() {
     let out = cardea(dir.path(), &["prompts", "--show", "dance"]);
     assert!(code(&out) == 64 && text(&out.stderr).contains("no screen `dance`"), "{}", text(&out.stderr));
     assert_eq!(code(&cardea(dir.path(), &["prompts"])), 64);
+    // What is not wired is said, and ends nothing.
+    let lamp = "prompt.lamps.yes=\"no-such-line\"";
+    let out = cardea(dir.path(), &["prompts", "--show", "granted", "--each-ms", "400", "--set", lamp]);
+    let told = text(&out.stderr);
+    assert!(code(&out) == 0 && told.contains("take the line no-such-line") && told.contains("lamps"), "{told}");
 }

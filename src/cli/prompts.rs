@@ -7,6 +7,7 @@ use crate::adapters::prompt::panel::sheet;
 use crate::config::LANGUAGES;
 use crate::domain::screen::Screen;
 use crate::ports::PortError;
+use crate::runtime::logging;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,6 +54,7 @@ fn show(globals: &Globals, names: &[String], each: Duration) -> Result<usize, Fa
     let screens: Vec<(String, Screen)> =
         if names.is_empty() { plain() } else { names.iter().map(chosen).collect::<Result<_, _>>()? };
     let config = load_config(globals)?;
+    logging::start(&config.log().level);
     let mut prompt = prompt::open(config.prompt()).map_err(failure)?;
     for (name, screen) in &screens {
         if !globals.json {

@@ -103,7 +103,7 @@ pub const fn verdict(v: Verdict) -> Row {
     }
 }
 
-/// What is to be done, without the arrow: [`line`] writes one, a panel draws one. Left and right are the person's own.
+/// What is to be done, without the arrow: [`line()`] writes one, a panel draws one. Left and right are the person's own.
 #[must_use]
 pub const fn action(a: Action) -> Row {
     match a {

@@ -152,3 +152,49 @@ pub fn sheet(size: PanelSize) -> RgbImage {
     }
     sheet
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// The picture went through a PNG file and came back the same.
+    fn survives(picture: &RgbImage) -> bool {
+        let mut file = Vec::new();
+        let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Up);
+        picture.write_with_encoder(encoder).expect("memory does not fail");
+        image::load_from_memory(&file).expect("a PNG file").into_rgb8() == *picture
+    }
+
+    #[test]
+    fn every_screen_is_a_picture_in_every_size_and_says_something_else_in_every_language() {
+        // Each advice once: with all others it is only arranged, which a test of `draw` does for all of them.
+        let once = |name: &str| !name.contains('-') || name.starts_with("looking-");
+        let screens: Vec<_> = screens().into_iter().filter(|(name, _)| once(name)).collect();
+        let of = |size: PanelSize| {
+            for (name, screen) in &screens {
+                let mut seen = HashSet::new();
+                for (column, language) in LANGUAGES.iter().enumerate() {
+                    let (picture, _) = picture(screen, column, size, Duration::ZERO);
+                    assert_eq!(picture.dimensions(), size.pixels());
+                    assert!(survives(&picture), "{language} {name} {size:?}");
+                    let colours: HashSet<_> = picture.pixels().map(|p| p.0).collect();
+                    match screen.light {
+                        // A display of many colours is a lamp, whatever the language.
+                        Some(light) if size != PanelSize::S128x64 => assert_eq!(colours, HashSet::from([light])),
+                        _ => {
+                            assert!(colours.len() > 1, "{language} {name} {size:?}");
+                            assert!(seen.insert(picture.into_raw()), "{language} {name} {size:?} is another's");
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|threads| {
+            for size in SIZES {
+                let of = &of;
+                threads.spawn(move || of(size));
+            }
+        });
+    }
+}
