@@ -6,7 +6,7 @@
 # make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
 # make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
 SHELL := /bin/bash
-FEATURES := --features v4l2
+FEATURES := --features v4l2,panel,drm
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := models/cache
 
@@ -80,7 +80,7 @@ bench: setup models
 
 hil: setup models
 	cargo build $(FEATURES)
-	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers
+	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display
 
 # The networks stay outside of the package, ONNX Runtime is part of it: docs/decisions.md says why.
 deb: setup models

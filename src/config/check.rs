@@ -1,11 +1,12 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
+use super::prompt;
 use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawMqtt};
 use super::sections::{
     Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
-    InputsConfig, InputsKind, Insecure, LightMode, Liveness, Log, Models, Mqtt, PromptConfig, PromptKind, Recognition,
-    RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
+    InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Recognition, RelayConfig, RelayKind, Rules, Store,
+    is_chip_label, is_line_name,
 };
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Languages that the texts at the door exist in, in the order of the columns of `adapters::prompt::texts`.
-pub const LANGUAGES: [&str; 2] = ["en", "de"];
+pub const LANGUAGES: [&str; 6] = ["en", "de", "es", "fr", "zh", "ja"];
 
 /// The pack that has no files: its networks say what `models.script` tells them.
 const SCRIPTED: &str = "scripted";
@@ -33,7 +34,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
     c.relay(raw);
     c.inputs(raw);
-    c.prompt(raw);
+    prompt::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
@@ -45,19 +46,19 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     origins: &'a Origins,
     faults: Vec<Fault>,
 }
 
 impl Checker<'_> {
-    fn fault(&mut self, key: &str, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &str, what: impl Into<String>) {
         let origin = self.origins.get(key).unwrap_or(&Origin::Default);
         self.faults.push(Fault::at(origin, key, what));
     }
 
     /// A fault between two keys stands where either was set, not at a default.
-    fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
+    pub(super) fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
         let key = if self.origins.contains_key(key) || !self.origins.contains_key(other) { key } else { other };
         self.fault(key, what);
     }
@@ -210,22 +211,22 @@ impl Checker<'_> {
         let wired = inputs.lines().into_iter().filter_map(|(sensor, line, _)| line.map(|l| (sensor, l)));
         let wired: Vec<_> = wired.collect();
         for (i, (sensor, line)) in wired.iter().enumerate() {
-            let key = format!("door.inputs.{}", sensor.name());
+            let key = sensor.key();
             let name = line.to_string_lossy();
             match inputs.kind {
                 InputsKind::None => {
-                    self.fault_between(&key, "door.inputs.kind", "needs a kind: gpiocdev or sim");
+                    self.fault_between(key, "door.inputs.kind", "needs a kind: gpiocdev or sim");
                 }
                 InputsKind::Gpiocdev if !is_line_name(&name) => {
                     let what = format!("`{name}` is no line's name; gpioinfo shows names, and numbers move");
-                    self.fault(&key, what);
+                    self.fault(key, what);
                 }
                 InputsKind::Gpiocdev | InputsKind::Sim => {}
             }
             let taken = wired[..i].iter().find(|(_, other)| other == line).map(|(s, _)| s.name());
             let relay = (Some(*line) == door.relay.line.as_ref()).then_some("the relay");
             if let Some(other) = taken.or(relay) {
-                self.fault(&key, format!("{other} has this line already"));
+                self.fault(key, format!("{other} has this line already"));
             }
         }
         if inputs.kind != InputsKind::None && wired.is_empty() {
@@ -233,21 +234,6 @@ impl Checker<'_> {
         }
         if let Some(label) = inputs.chip.as_ref().filter(|label| !is_chip_label(label)) {
             self.fault("door.inputs.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
-        }
-    }
-
-    fn prompt(&mut self, raw: &Raw) {
-        let prompt = &raw.prompt;
-        let colourless = matches!(prompt.kind, PromptKind::Console | PromptKind::None);
-        if raw.challenge.light != LightMode::Off && colourless {
-            let what = "needs a prompt that shows colours: every handshake would fail";
-            self.fault_between("challenge.light", "prompt.kind", what);
-        }
-        if prompt.kind == PromptKind::Sim && prompt.path.is_none() {
-            self.fault("prompt.kind", "this kind needs prompt.path: the file that screens are written to");
-        }
-        if !LANGUAGES.contains(&prompt.language.as_str()) {
-            self.fault("prompt.language", format!("`{}` is not one of: {}", prompt.language, LANGUAGES.join(", ")));
         }
     }
 
@@ -424,11 +410,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
                 persist: raw.door.relay.persist,
             },
         },
-        prompt: PromptConfig {
-            kind: raw.prompt.kind,
-            language: raw.prompt.language.clone(),
-            path: raw.prompt.path.clone(),
-        },
+        prompt: raw.prompt.build(),
         rules: Rules { lockout_failures: raw.rules.lockout_failures, lockout: ms(raw.rules.lockout_ms) },
         mqtt: Mqtt {
             enabled: raw.mqtt.enabled,

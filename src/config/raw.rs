@@ -4,9 +4,9 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
+use super::prompt::RawPrompt;
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, PromptKind, RelayKind,
-    TamperAction,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, RelayKind, TamperAction,
 };
 use crate::domain::door::Sensor;
 use crate::schema::event::Action;
@@ -453,25 +453,6 @@ impl Default for RawRelay {
             bias: Bias::AsIs,
             persist: false,
         }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawPrompt {
-    /// console, sim (a JSON line a screen, written to `prompt.path`) or none.
-    pub kind: PromptKind,
-    /// Language at the door, two letters.
-    pub language: String,
-    /// File of the kind sim.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"/var/lib/cardea/screens.jsonl")]
-    pub path: Option<PathBuf>,
-}
-
-impl Default for RawPrompt {
-    fn default() -> Self {
-        RawPrompt { kind: PromptKind::Console, language: "en".into(), path: None }
     }
 }
 

@@ -1,5 +1,9 @@
 //! The checked configuration, one struct a section. Units stand in the key names of the file; here they are types.
 
+pub use super::prompt::{
+    BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
+    RingConfig,
+};
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
@@ -324,24 +328,6 @@ impl Bias {
     pub fn named(name: &str) -> Option<Bias> {
         Self::NAMES.iter().find(|(_, n)| *n == name).map(|(bias, _)| *bias)
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PromptKind {
-    Console,
-    Sim,
-    None,
-}
-
-#[derive(Clone, Debug)]
-pub struct PromptConfig {
-    /// `prompt.kind`: console | sim | none. Default console.
-    pub kind: PromptKind,
-    /// `prompt.language`, default `en`.
-    pub language: String,
-    /// `prompt.path` for `sim`: a JSON line per screen.
-    pub path: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]

@@ -203,6 +203,22 @@ fn keys_that_disagree_are_a_fault() {
         ("challenge.light = 'require'\nprompt.kind = 'none'", "needs a prompt that shows colours"),
         ("challenge.light = 'maybe'\nprompt.kind = 'sim'\nprompt.path = 'p'", "challenge.light"),
         ("[prompt]\nlanguage = 'xx'", "`xx` is not one of: en"),
+        ("[prompt]\nkind = 'png'", "needs prompt.path"),
+        ("[prompt]\nkind = 'panel'\nsize = '240x240'", "no such size; set it to 128x64"),
+        ("[prompt]\nkind = 'panel'\nsize = '240x240'\npanel.model = 'st7789'", "needs prompt.panel.dc"),
+        ("[prompt]\nkind = 'panel'\npanel.rotate = 90", "90 is not one of: [0, 180]"),
+        ("[prompt.panel]\nreset = '27'", "`27` is no line; write its name"),
+        ("[prompt.lamps]\nyes = 'gpiochip0:5'", "2 prompt.lamps.yes: `gpiochip0:5` is no line"),
+        ("[prompt.buzzer]\nline = '4'", "`4` is no line"),
+        ("[prompt]\nlamps.left = 'GPIO5'\nbuzzer.line = 'GPIO5'", "`GPIO5` is prompt.lamps.left already"),
+        (
+            "door.relay = { kind = 'gpiocdev', line = 'R1' }\nprompt.lamps.no = 'R1'",
+            "prompt.lamps.no: `R1` is door.relay.line already",
+        ),
+        ("[prompt.ring]\nbus = '/dev/spidev0.0'\nleds = 12\ntop = 12", "no LED 12 in a ring of 12"),
+        ("prompt = { kind = 'panel', panel.bus = '/dev/b', ring.bus = '/dev/b' }", "one bus cannot drive both"),
+        ("prompt.drm.rotate = 45", "45 is not 0, 90, 180 or 270"),
+        ("challenge.light = 'try'\nprompt.kind = 'panel'", "needs a prompt that shows colours"),
         ("[challenge]\nsequence = ['nod', 'blink:2']", "insecure.fixed_challenge = true"),
         ("challenge.sequence = ['fly']\ninsecure.fixed_challenge = true", "`fly` is no action"),
         ("[challenge]\nactions = ['turn_left', 'nod', 'wink_left']", "experimental"),
@@ -213,6 +229,19 @@ fn keys_that_disagree_are_a_fault() {
     ] {
         let told = faults(text);
         assert!(told.len() == 1 && told[0].contains(part), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn a_handshake_is_allowed_wherever_there_is_a_colour() {
+    for prompt in [
+        "prompt.kind = 'drm'",
+        "prompt = { kind = 'panel', size = '320x240', panel.model = 'ili9341', panel.dc = 'GPIO25' }",
+        "prompt = { kind = 'console', ring.bus = '/dev/spidev1.0' }",
+        "prompt = { kind = 'png', path = 'p', size = '240x240' }",
+    ] {
+        let none: [String; 0] = [];
+        assert_eq!(faults(&format!("challenge.light = 'require'\n{prompt}")), none, "{prompt}");
     }
 }
 
@@ -373,6 +402,8 @@ fn inputs_need_a_kind_names_and_lines_of_their_own() {
     assert!(told(&twice).contains("door.inputs.tamper: exit has this line already"), "{}", told(&twice));
     let relay = format!("{kind}door.inputs.contact = 'A'\ndoor.relay.line = 'A'");
     assert!(told(&relay).contains("the relay has this line already"));
+    let lamp = format!("{kind}door.inputs.contact = 'A'\nprompt.buzzer.line = 'A'");
+    assert!(told(&lamp).contains("`A` is door.inputs.contact already"), "{}", told(&lamp));
     let good = format!("{kind}door.inputs.contact = 'A'\ndoor.inputs.contact_active = 'low'");
     let config = from_text(&good);
     assert!(config.door().rules.contact && config.door().inputs.lines.len() == 1);

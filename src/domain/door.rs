@@ -40,6 +40,17 @@ impl Sensor {
             Sensor::HoldOpen => "hold_open",
         }
     }
+
+    /// The configuration's key of its line.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Sensor::Contact => "door.inputs.contact",
+            Sensor::Exit => "door.inputs.exit",
+            Sensor::Tamper => "door.inputs.tamper",
+            Sensor::HoldOpen => "door.inputs.hold_open",
+        }
+    }
 }
 
 /// How long things may take at this door.

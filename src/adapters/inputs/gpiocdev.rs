@@ -54,9 +54,9 @@ impl GpioInputs {
 }
 
 fn take(config: &InputsConfig, sensor: Sensor, line: &InputLine) -> Result<Request, PortError> {
-    let (what, key) = (format!("{} line", sensor.name()), format!("door.inputs.{}", sensor.name()));
+    let (what, key) = (format!("{} line", sensor.name()), sensor.key());
     let (name, chip) = (line.name.to_string_lossy(), config.chip.as_deref());
-    let found = gpio::find(&Wanted { what: &what, key: &key, chip_key: "door.inputs.chip", name: &name, chip })?;
+    let found = gpio::find(&Wanted { what: &what, key, chip_key: "door.inputs.chip", name: &name, chip })?;
     let mut builder = Request::builder();
     builder
         .on_chip(&found.chip)
