@@ -437,6 +437,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             virtual_camera: raw.insecure.virtual_camera,
             scripted_models: raw.insecure.scripted_models,
             fixed_challenge: raw.insecure.fixed_challenge,
+            max_frame_age: Some(ms(raw.insecure.max_frame_age_ms)).filter(|age| *age > ms(500)),
         },
     }
 }

@@ -573,7 +573,7 @@ impl Default for RawLog {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawInsecure {
     /// Allows `challenge.mode = "off"`.
@@ -584,4 +584,19 @@ pub struct RawInsecure {
     pub scripted_models: bool,
     /// Allows `challenge.sequence`.
     pub fixed_challenge: bool,
+    /// Frames up to so many milliseconds old are decided on, and from 2 a second: for machines that emulate others. Whoever delays frames chooses the moment.
+    #[schemars(range(min = 500, max = 10_000))]
+    pub max_frame_age_ms: u64,
+}
+
+impl Default for RawInsecure {
+    fn default() -> Self {
+        RawInsecure {
+            challenge_off: false,
+            virtual_camera: false,
+            scripted_models: false,
+            fixed_challenge: false,
+            max_frame_age_ms: 500,
+        }
+    }
 }

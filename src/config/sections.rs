@@ -386,6 +386,8 @@ pub struct Insecure {
     pub scripted_models: bool,
     /// `insecure.fixed_challenge`: `challenge.sequence` is allowed.
     pub fixed_challenge: bool,
+    /// `insecure.max_frame_age_ms`, when it is over the 500 of every door.
+    pub max_frame_age: Option<Duration>,
 }
 
 impl Insecure {
@@ -397,6 +399,7 @@ impl Insecure {
             ("virtual_camera", self.virtual_camera),
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
+            ("max_frame_age_ms", self.max_frame_age.is_some()),
         ]
         .into_iter()
         .filter_map(|(n, on)| on.then_some(n))

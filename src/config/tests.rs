@@ -419,6 +419,14 @@ fn a_door_warns_before_it_alarms_and_an_entry_outlasts_its_pulse() {
 }
 
 #[test]
+fn older_frames_are_an_insecure_setting_that_is_told() {
+    assert_eq!(from_text("insecure.max_frame_age_ms = 500").insecure().in_force(), Vec::<&str>::new());
+    let slow = from_text("insecure.max_frame_age_ms = 5000");
+    assert_eq!(slow.insecure().in_force(), ["max_frame_age_ms"]);
+    assert_eq!(slow.insecure().max_frame_age, Some(Duration::from_secs(5)));
+}
+
+#[test]
 fn camera_controls_are_for_v4l2_and_in_its_words() {
     assert_eq!(faults("camera.exposure_us = 8000\ncamera.gain = 20\ncamera.power_line_hz = 50"), Vec::<String>::new());
     assert!(faults("camera.power_line_hz = 55").join("").contains("55 is not 0, 50 or 60"));

@@ -83,6 +83,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         pack: engine.pack().name.clone(),
         precision: engine.precision_name().into(),
         passive_pad,
+        insecure: config.insecure().in_force().into_iter().map(str::to_owned).collect(),
     })?;
     for setting in config.insecure().in_force() {
         recorder.record(Event::SystemInsecure { setting: setting.into() });

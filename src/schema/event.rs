@@ -343,7 +343,15 @@ pub enum Event {
     #[serde(rename = "alarm.models")]
     AlarmModels { what: String },
     #[serde(rename = "system.started")]
-    SystemStarted { version: String, pack: String, precision: String, passive_pad: bool },
+    SystemStarted {
+        version: String,
+        pack: String,
+        precision: String,
+        passive_pad: bool,
+        /// Settings under `[insecure]` that are in force.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        insecure: Vec<String>,
+    },
     #[serde(rename = "system.stopped")]
     SystemStopped {},
     #[serde(rename = "system.ready")]
