@@ -384,7 +384,7 @@ pub struct RawInputs {
     pub tamper_active: ActiveLevel,
     /// Line of a key switch that keeps the door unlocked for as long as it is turned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"GPIO26")]
+    #[schemars(example = &"GPIO16")]
     pub hold_open: Option<PathBuf>,
     /// The level of the turned key.
     pub hold_open_active: ActiveLevel,
