@@ -2,6 +2,9 @@
 # make test                everything that must hold, the cheapest first; ends with "N passed, N failed"
 # make lint models bench   parts of it
 # make deb                 a Debian package of this machine's architecture in target/debian (docs/install.md)
+# make package-test        that package installed, upgraded, removed and purged in a Debian of its own; lintian
+# make arm64 [PROFILE=pi4|pi5|jetson]   program and Debian package for 64-bit boards (cross/README.md)
+# make emulated            the arm64 program's verdicts under emulation, held to this machine's
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 # make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
 # make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
@@ -13,7 +16,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks kills hil deb setup deny-tool
+.PHONY: demo test lint lint-quick models bench attacks kills hil deb package-test arm64 emulated setup deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -83,12 +86,29 @@ hil: setup models
 	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display
 
 # The networks stay outside of the package, ONNX Runtime is part of it: docs/decisions.md says why.
-deb: setup models
-	@command -v cargo-deb >/dev/null || { echo "setup: cargo install cargo-deb --locked" >&2; cargo install cargo-deb --locked >&2; }
+deb: setup models deb-tool
 	cargo build --release $(FEATURES)
-	rm -rf target/deb && mkdir -p target/deb/completions
-	$(TARGET)/release/cardea man --out target/deb/man
-	$(TARGET)/release/cardea completions bash >target/deb/completions/cardea.bash
-	$(TARGET)/release/cardea completions zsh >target/deb/completions/_cardea
-	$(TARGET)/release/cardea completions fish >target/deb/completions/cardea.fish
-	cargo deb --no-build
+	@scripts/stage.sh "$(TARGET)/release/cardea"
+	cargo deb --no-build --output target/debian/
+
+# The package in a Debian 12 of its own: installed, upgraded, removed, purged, with the door open meanwhile; then lintian.
+package-test: deb
+	@scripts/setup.sh deb
+	@tests/package.sh "$$(ls -t target/debian/cardea_*_amd64.deb | head -n 1)"
+
+PROFILE ?= arm64
+
+arm64: setup models deb-tool
+	@cross/build.sh $(PROFILE)
+	cargo build --release $(FEATURES)
+	@scripts/stage.sh "$(TARGET)/release/cardea" aarch64
+	CARGO_TARGET_DIR="$(TARGET)/cross" cargo deb --no-build --target aarch64-unknown-linux-gnu --variant arm64 --output target/debian/
+
+# Not part of `make test`: building for arm64 and emulating it take minutes.
+emulated: setup models
+	@cross/build.sh arm64
+	cargo build $(FEATURES)
+	@cross/emulated.sh "$(TARGET)/debug/cardea"
+
+deb-tool:
+	@command -v cargo-deb >/dev/null || { echo "setup: cargo install cargo-deb --locked" >&2; cargo install cargo-deb --locked >&2; }

@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need and this machine lacks, by Debian package name.
+#   setup.sh          for make demo and make test
+#   setup.sh cross    also for building for arm64 and armhf
+#   setup.sh deb      also for testing the Debian package
 # Prints the list first. Exits with 77 where it may not install; then the list is for whoever may.
 # Everything goes to standard error: the demo's standard output belongs to its records.
 set -euo pipefail
@@ -25,6 +28,21 @@ has mosquitto || missing+=(mosquitto)                               # The broker
 has mosquitto_sub || missing+=(mosquitto-clients)                   # Reads what the broker was told.
 has systemd-analyze && has systemd-sysusers || missing+=(systemd)   # Judges the units; nothing of it runs.
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)  # The model build tool's environment.
+for more in "$@"; do
+  case $more in
+  cross)
+    has aarch64-linux-gnu-gcc || missing+=(gcc-aarch64-linux-gnu)
+    [ -e /usr/aarch64-linux-gnu/include/linux/videodev2.h ] || missing+=(libc6-dev-arm64-cross linux-libc-dev-arm64-cross)
+    has arm-linux-gnueabihf-gcc || missing+=(gcc-arm-linux-gnueabihf)
+    [ -e /usr/arm-linux-gnueabihf/include/linux/videodev2.h ] || missing+=(libc6-dev-armhf-cross linux-libc-dev-armhf-cross)
+    ;;
+  deb)
+    has mmdebstrap || missing+=(mmdebstrap)                         # A Debian of its own to install into.
+    has lintian || missing+=(lintian)
+    ;;
+  *) echo "setup: $more is unknown; cross or deb"; exit 64 ;;
+  esac
+done
 
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0

@@ -201,6 +201,7 @@ impl World {
         let set = Settings {
             cache: &m.cache,
             precision: m.precision,
+            provider: m.provider,
             runtime: m.runtime.as_deref(),
             threads: 1,
             roles: ALL_ROLES,

@@ -7,7 +7,7 @@ mod onnx;
 
 use cardea::adapters::infer::manifest::Pack;
 use cardea::adapters::infer::ort::{ALL_ROLES, FileState, OrtEngine, Settings, hex, verify};
-use cardea::config::sections::Precision;
+use cardea::config::sections::{Precision, Provider};
 use cardea::ports::{Infer, NetId};
 use cardea::vision::family::{Features, Role};
 use ndarray::Array4;
@@ -22,7 +22,8 @@ fn models() -> PathBuf {
 }
 
 fn settings<'a>(cache: &'a Path, runtime: &'a Path) -> Settings<'a> {
-    Settings { cache, precision: Precision::Fp32, runtime: Some(runtime), threads: 1, roles: ALL_ROLES }
+    let (precision, provider) = (Precision::Fp32, Provider::Cpu);
+    Settings { cache, precision, provider, runtime: Some(runtime), threads: 1, roles: ALL_ROLES }
 }
 
 /// A pack with a copy of its fp32 files, to be tampered with.
@@ -80,6 +81,19 @@ fn both_packs_load_and_give_their_known_answers() {
         let engine = Copy::of(name).load().unwrap();
         assert_eq!(engine.loaded().len(), networks, "{name}");
         assert!(engine.loaded().iter().all(|l| l.sha256.len() == 64));
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_be_had_is_an_error_and_never_a_run_on_the_cpu() {
+    for provider in [Provider::Xnnpack, Provider::Cuda, Provider::Tensorrt] {
+        let copy = Copy::of("registry");
+        let set = Settings { provider, ..settings(copy.dir.path(), &copy.runtime) };
+        let e = OrtEngine::load(&copy.pack, &set).err().unwrap().to_string();
+        // Left out of this build, or not in the library of this test, which has the CPU only.
+        assert!(e.contains(&format!("models.provider = {:?}", provider.name())), "{e}");
+        let model = &copy.pack.models[0];
+        assert!(verify(model, &model.files[0], &set).is_err(), "it says nothing about the file");
     }
 }
 

@@ -46,6 +46,7 @@ def parse() -> argparse.Namespace:
     file.add_argument("name", help="the file's name in the manifest")
     runtime = command("runtime", "fetch the pinned ONNX Runtime library for this machine")
     runtime.add_argument("--out", type=Path, default=HERE.parent / "cache", help="where to put libonnxruntime.so (default: models/cache)")
+    runtime.add_argument("--machine", choices=["x86_64", "aarch64"], help="for this processor instead of the machine's own")
     command("samples", "fetch the clip and the portrait that the demo and calibration use", sources=True)
     check = command("check", "compare made files with the golden vectors and the manifests' known answers")
     check.add_argument("--out", type=Path, default=HERE.parent / "cache", help="where the files are (default: models/cache)")

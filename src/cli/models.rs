@@ -83,6 +83,7 @@ fn settings(models: &Models) -> Settings<'_> {
     Settings {
         cache: &models.cache,
         precision: models.precision,
+        provider: models.provider,
         runtime: models.runtime.as_deref(),
         threads: models.threads,
         roles: ALL_ROLES,

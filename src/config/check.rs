@@ -352,6 +352,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             packs: here_or(raw.models.packs.as_ref(), "models/packs", "/usr/share/cardea/packs"),
             cache: here_or(raw.models.cache.as_ref(), "models/cache", "/var/lib/cardea/models"),
             precision: raw.models.precision,
+            provider: raw.models.provider,
             runtime: raw.models.runtime.clone().filter(|p| !p.as_os_str().is_empty()),
             threads: raw.models.threads as usize,
         },

@@ -6,7 +6,8 @@
 
 use super::prompt::RawPrompt;
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, RelayKind, TamperAction,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, RelayKind,
+    TamperAction,
 };
 use crate::domain::door::Sensor;
 use crate::schema::event::Action;
@@ -164,6 +165,8 @@ pub struct RawModels {
     pub cache: Option<PathBuf>,
     /// fp32, int8, or auto: what was measured to be the better one on this kind of processor.
     pub precision: Precision,
+    /// cpu; or xnnpack, cuda, tensorrt, each with a build and a `models.runtime` that have it. One that does not do the work is an error, never a run on the CPU.
+    pub provider: Provider,
     /// Path of libonnxruntime.so. Unset: the one in the cache, then the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/usr/lib/libonnxruntime.so")]
@@ -182,6 +185,7 @@ impl Default for RawModels {
             packs: None,
             cache: None,
             precision: Precision::Auto,
+            provider: Provider::Cpu,
             runtime: None,
             threads: 1,
         }

@@ -111,6 +111,29 @@ pub enum Precision {
     Int8,
 }
 
+/// What computes the networks; [`Provider::name`] is the word in the file and the feature that builds it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    Cpu,
+    Xnnpack,
+    Cuda,
+    Tensorrt,
+}
+
+impl Provider {
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Provider::Cpu => "cpu",
+            Provider::Xnnpack => "xnnpack",
+            Provider::Cuda => "cuda",
+            Provider::Tensorrt => "tensorrt",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Models {
     /// `models.pack`: a name under `models.packs`, default `standard`.
@@ -123,6 +146,8 @@ pub struct Models {
     pub cache: PathBuf,
     /// `models.precision`.
     pub precision: Precision,
+    /// `models.provider`, default `cpu`; one that is asked for and not really used is an error.
+    pub provider: Provider,
     /// `models.runtime`: path of `libonnxruntime.so`; empty looks into the cache, then the system.
     pub runtime: Option<PathBuf>,
     /// `models.threads` per network, default 1.

@@ -1,4 +1,4 @@
-use super::sections::{CameraKind, ChallengeMode};
+use super::sections::{CameraKind, ChallengeMode, GuardKind, Provider};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -383,9 +383,11 @@ fn the_example_file_is_the_one_that_the_program_prints() {
 
 #[test]
 fn every_profile_of_the_source_tree_is_without_fault() {
-    let profiles: Vec<PathBuf> = fs::read_dir("config").unwrap().map(|e| e.unwrap().path()).collect();
-    assert!(profiles.len() >= 2, "{profiles:?}");
-    for file in profiles.into_iter().filter(|p| p.extension().is_some_and(|e| e == "toml")) {
+    let mut profiles: Vec<PathBuf> = fs::read_dir("config").unwrap().map(|e| e.unwrap().path()).collect();
+    profiles.sort();
+    let names: Vec<&str> = profiles.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["cardea.toml", "demo.toml", "jetson.toml", "pi4.toml", "pi5.toml"]);
+    for file in profiles {
         let loaded = load(&Inputs { file: Some(file.clone()), ..Inputs::default() });
         assert!(loaded.is_ok(), "{}: {}", file.display(), loaded.unwrap_err());
     }
@@ -432,4 +434,19 @@ fn camera_controls_are_for_v4l2_and_in_its_words() {
     assert!(faults("camera.power_line_hz = 55").join("").contains("55 is not 0, 50 or 60"));
     let told = faults("camera.kind = 'file'\ncamera.path = 'x'\ncamera.gain = 20").join("");
     assert!(told.contains("camera.gain: only a camera of kind v4l2"), "{told}");
+}
+
+#[test]
+fn each_board_has_its_own_line_and_provider_and_a_guard_that_systemd_starts() {
+    for (file, line, chip, provider) in [
+        ("pi4", "GPIO17", "pinctrl-bcm2711", Provider::Cpu),
+        ("pi5", "GPIO17", "pinctrl-rp1", Provider::Cpu),
+        ("jetson", "PY.00", "tegra234-gpio", Provider::Cuda),
+    ] {
+        let config =
+            load(&Inputs { file: Some(format!("config/{file}.toml").into()), ..Inputs::default() }).expect(file);
+        let relay = &config.door().relay;
+        assert_eq!((relay.line.as_deref(), relay.chip.as_deref()), (Some(Path::new(line)), Some(chip)), "{file}");
+        assert_eq!((&config.door().guard, config.models().provider), (&GuardKind::Socket, provider), "{file}");
+    }
 }

@@ -103,6 +103,7 @@ impl Engine {
         let settings = Settings {
             cache: &m.cache,
             precision: m.precision,
+            provider: m.provider,
             runtime: m.runtime.as_deref(),
             threads: m.threads,
             roles: ALL_ROLES,

@@ -39,7 +39,7 @@ def _file(arguments) -> int:
 
 
 def _runtime(arguments) -> int:
-    runtime.install(arguments.out)
+    runtime.install(arguments.out, arguments.machine)
     return 0
 
 

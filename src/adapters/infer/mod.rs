@@ -4,5 +4,6 @@ pub mod install;
 pub mod known;
 pub mod manifest;
 pub mod ort;
+pub mod provider;
 pub mod scripted;
 pub mod site;

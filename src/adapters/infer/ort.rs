@@ -5,11 +5,13 @@
 
 use super::known;
 use super::manifest::{FilePrecision, Model, ModelFile, Pack};
-use crate::config::sections::Precision;
+use super::provider::{self, TraceDir};
+use crate::config::sections::{Precision, Provider};
 use crate::ports::{Infer, NetId, PortError, Recovery};
 use crate::vision::family::{NetSpec, Role};
 use ndarray::{ArrayD, ArrayView4};
 use ort::environment::Environment;
+use ort::ep::ExecutionProviderDispatch;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
@@ -53,6 +55,8 @@ pub struct Settings<'a> {
     /// Directory of the model files.
     pub cache: &'a Path,
     pub precision: Precision,
+    /// What computes them; one that does not is an error.
+    pub provider: Provider,
     /// Path of `libonnxruntime.so`; `None` looks into the cache, then into the system's library directories.
     pub runtime: Option<&'a Path>,
     /// Threads per network.
@@ -93,7 +97,7 @@ impl OrtEngine {
     /// No usable ONNX Runtime, a file that is missing, has another digest, reaches outside of itself or answers otherwise
     /// than it must. The file is named. There is no way to load a file without these checks.
     pub fn load(pack: &Pack, settings: &Settings<'_>) -> Result<OrtEngine, PortError> {
-        let environment = environment(settings.runtime, settings.cache)?;
+        let runtime = Runtime::of(settings)?;
         let mut engine = OrtEngine { nets: Vec::new(), loaded: Vec::new() };
         for model in &pack.models {
             if !settings.roles.contains(&model.net.role) {
@@ -101,12 +105,13 @@ impl OrtEngine {
                 continue;
             }
             let file = model.file_for(settings.precision)?;
-            let net = open(&environment, model, file, settings.cache, settings.threads).map_err(|bad| bad.error)?;
+            let net = open(&runtime, model, file, settings).map_err(Refused::error)?;
             tracing::info!(
                 pack = pack.name,
                 network = model.net.name,
                 file = file.file,
                 precision = file.precision.name(),
+                provider = settings.provider.name(),
                 "network loaded, known answer right"
             );
             engine.nets.push(Some(net));
@@ -171,8 +176,12 @@ pub fn verify(model: &Model, file: &ModelFile, settings: &Settings<'_>) -> Resul
     if let Err(bad) = read_checked(file, settings.cache) {
         return Ok(Err(bad));
     }
-    let environment = environment(settings.runtime, settings.cache)?;
-    Ok(open(&environment, model, file, settings.cache, settings.threads).map(|_| ()))
+    let runtime = Runtime::of(settings)?;
+    match open(&runtime, model, file, settings) {
+        Ok(_) => Ok(Ok(())),
+        Err(Refused::File(bad)) => Ok(Err(bad)),
+        Err(Refused::Provider(e)) => Err(e),
+    }
 }
 
 /// Reads a file and holds its bytes to the manifest's digest.
@@ -209,20 +218,61 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn open(
-    environment: &Environment,
-    model: &Model,
-    file: &ModelFile,
-    cache: &Path,
-    threads: usize,
-) -> Result<Net, BadFile> {
-    let bytes = read_checked(file, cache)?;
+/// What networks are opened with.
+struct Runtime {
+    environment: Environment,
+    providers: Vec<ExecutionProviderDispatch>,
+}
+
+impl Runtime {
+    fn of(settings: &Settings<'_>) -> Result<Self, PortError> {
+        // Before any library is looked for: this is told from the build alone.
+        let providers = provider::dispatches(settings.provider)?;
+        Ok(Runtime { environment: environment(settings.runtime, settings.cache)?, providers })
+    }
+
+    fn session(&self, bytes: &[u8], threads: usize, trace: Option<&TraceDir>) -> ort::Result<Session> {
+        let mut builder = Session::builder(&self.environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads.max(1))?
+            .with_inter_threads(1)?
+            // Threads that spin between frames cost a whole core and save microseconds.
+            .with_intra_op_spinning(false)?;
+        if !self.providers.is_empty() {
+            builder = builder.with_execution_providers(&self.providers)?;
+        }
+        if let Some(trace) = trace {
+            builder = builder.with_profiling(trace.prefix())?;
+        }
+        builder.commit_from_memory(bytes)
+    }
+}
+
+/// Why a network was not opened.
+enum Refused {
+    File(BadFile),
+    /// It says nothing about the file.
+    Provider(PortError),
+}
+
+impl Refused {
+    fn error(self) -> PortError {
+        match self {
+            Refused::File(bad) => bad.error,
+            Refused::Provider(e) => e,
+        }
+    }
+}
+
+fn open(runtime: &Runtime, model: &Model, file: &ModelFile, settings: &Settings<'_>) -> Result<Net, Refused> {
+    let (cache, provider) = (settings.cache, settings.provider);
+    let bytes = read_checked(file, cache).map_err(Refused::File)?;
     let spec = &model.net;
     let bad = |cause: String| {
         let what = format!("load the network {} from {}", spec.name, cache.join(&file.file).display());
         let hint = "run `cardea models verify`; put back the release's pack and run `cardea models install`";
         let error = PortError::new(what, cause, hint, Recovery::Fatal);
-        BadFile { state: FileState::FailedKnownAnswer, error }
+        Refused::File(BadFile { state: FileState::FailedKnownAnswer, error })
     };
     if names_external_data(&bytes) {
         return Err(bad("it refers to data outside of itself".into()));
@@ -231,9 +281,21 @@ fn open(
         (Some(_), Some(f)) => with_output(bytes, &f.name, f.len),
         _ => bytes,
     };
-    let session = session(environment, &bytes, threads).map_err(|e| bad(e.to_string()))?;
+    let unused =
+        |cause: String| Refused::Provider(provider::unused(provider, format!("the network {}: {cause}", spec.name)));
+    let trace = match provider {
+        Provider::Cpu => None,
+        _ => Some(TraceDir::new().map_err(|e| unused(format!("no room for a trace: {e}")))?),
+    };
+    let session = runtime.session(&bytes, settings.threads, trace.as_ref()).map_err(|e| match provider {
+        Provider::Cpu => bad(e.to_string()),
+        _ => unused(e.to_string()),
+    })?;
     let mut net = Net { spec: spec.clone(), session };
     let outputs = net.run(known::input(&spec.input).view()).map_err(|e| bad(e.cause))?;
+    if trace.is_some() {
+        really_used(&mut net, provider).map_err(unused)?;
+    }
     for ((name, shape), array) in spec.family.outputs(spec.input.side()).iter().zip(&outputs) {
         let fits = shape.len() == array.ndim()
             && shape.iter().zip(array.shape()).all(|(want, got)| want == got || (*want == 0 && *got > 0));
@@ -276,14 +338,17 @@ fn with_output(mut onnx: Vec<u8>, name: &str, len: usize) -> Vec<u8> {
     onnx
 }
 
-fn session(environment: &Environment, bytes: &[u8], threads: usize) -> ort::Result<Session> {
-    Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads.max(1))?
-        .with_inter_threads(1)?
-        // Threads that spin between frames cost a whole core and save microseconds.
-        .with_intra_op_spinning(false)?
-        .commit_from_memory(bytes)
+/// Reads the trace of the run before and holds the provider to it; ends the tracing.
+fn really_used(net: &mut Net, provider: Provider) -> Result<(), String> {
+    let path = net.session.end_profiling().map_err(|e| e.to_string())?;
+    let trace = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let share = provider::share(&trace, provider)?;
+    provider::judge(share, provider)?;
+    if share.heavy_left > 0 {
+        let (network, provider) = (&net.spec.name, provider.name());
+        tracing::warn!(network, provider, left = share.heavy_left, "some heavy operators run on the CPU all the same");
+    }
+    Ok(())
 }
 
 /// Whether a graph keeps tensors in other files: each such tensor carries an entry with the key `location`. The test is
@@ -388,7 +453,8 @@ mod tests {
     use super::*;
 
     fn settings(cache: &Path) -> Settings<'_> {
-        Settings { cache, precision: Precision::Fp32, runtime: None, threads: 1, roles: ALL_ROLES }
+        let (precision, provider) = (Precision::Fp32, Provider::Cpu);
+        Settings { cache, precision, provider, runtime: None, threads: 1, roles: ALL_ROLES }
     }
 
     #[test]

@@ -165,6 +165,7 @@ fn runtime(models: &Models, pack: Option<&Pack>) -> Check {
     let settings = Settings {
         cache: &models.cache,
         precision: models.precision,
+        provider: models.provider,
         runtime: models.runtime.as_deref(),
         threads: models.threads,
         roles: ALL_ROLES,
