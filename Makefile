@@ -7,7 +7,7 @@
 # make emulated            the arm64 program's verdicts under emulation, held to this machine's
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 # make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
-# make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
+# make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
 FEATURES := --features v4l2,panel,drm
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -67,10 +67,11 @@ endif
 STILLS ?= $(or $(CARDEA_SHARED),../shared)/data/faces
 N ?= 10000
 SEED ?= 1
+FPS ?= 15
 
 attacks: setup models
 	@cargo build --release $(FEATURES) >&2
-	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --json
+	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --fps $(FPS) --people 400 --json
 
 # 500 kills of the daemon and of the guard in mid-pulse, 1,000 starts and stops: 10 minutes.
 kills: setup
