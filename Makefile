@@ -8,16 +8,17 @@
 # make emulated            the arm64 program's verdicts under emulation, held to this machine's
 # make emulated-armv7      one picture identified by the armv7 program under emulation
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
-# make attacks [N=10000] [SEED=1]   photographs moved about before the door, counted gate by gate; hours for 10000
+# make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
+# make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
-FEATURES := --features v4l2
+FEATURES := --features v4l2,panel,drm
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := models/cache
 
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks hil deb package-test arm64 armv7 emulated emulated-armv7 setup deny-tool deb-tool
+.PHONY: demo test lint lint-quick models bench attacks kills hil deb package-test arm64 armv7 emulated emulated-armv7 setup deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -68,10 +69,15 @@ endif
 STILLS ?= $(or $(CARDEA_SHARED),../shared)/data/faces
 N ?= 10000
 SEED ?= 1
+FPS ?= 15
 
 attacks: setup models
 	@cargo build --release $(FEATURES) >&2
-	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --json
+	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --fps $(FPS) --people 400 --json
+
+# 500 kills of the daemon and of the guard in mid-pulse, 1,000 starts and stops: 10 minutes.
+kills: setup
+	CARDEA_KILLS=500 cargo test $(FEATURES) --test kills -- --nocapture --test-threads=1
 
 bench: setup models
 	cargo bench $(FEATURES) --benches
@@ -80,7 +86,7 @@ bench: setup models
 
 hil: setup models
 	cargo build $(FEATURES)
-	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers
+	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display
 
 # The networks stay outside of the package, ONNX Runtime is part of it: docs/decisions.md says why.
 deb: setup models deb-tool

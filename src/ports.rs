@@ -1,6 +1,7 @@
 //! Traits in our own words between what decides and what touches the world. Foreign types stay inside the adapters.
 
 use crate::base::time::Tick;
+use crate::domain::door::Sensor;
 use crate::domain::gallery::Template;
 use crate::domain::screen::Screen;
 use crate::schema::event::EdgeCause;
@@ -129,6 +130,24 @@ pub trait DoorGuard: Send {
     /// [`OpenRefusal`]; none of them leaves the line active beyond the pulse that was running.
     fn open(&mut self, visit: VisitId, hold: Duration) -> Result<(), OpenRefusal>;
 
+    /// The door is open: a pulse that is running may end.
+    ///
+    /// # Errors
+    /// The guard is gone; it has then ended the pulse already.
+    fn door_opened(&mut self) -> Result<(), PortError>;
+
+    /// Unlocks for one lease of two seconds, to be renewed. Returns within 500 ms.
+    ///
+    /// # Errors
+    /// [`OpenRefusal`].
+    fn hold_open(&mut self) -> Result<(), OpenRefusal>;
+
+    /// One lease more; does nothing to a line that is not held open.
+    ///
+    /// # Errors
+    /// The guard is gone.
+    fn renew(&mut self) -> Result<(), PortError>;
+
     /// Tells the guard that the controller's loop turned.
     ///
     /// # Errors
@@ -137,6 +156,24 @@ pub trait DoorGuard: Send {
 
     /// Edges that have not been handed over yet, oldest first. Never waits.
     fn edges(&mut self) -> Vec<Edge>;
+}
+
+/// What came from the door's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputNews {
+    /// A level as it is, for each sensor first of all and after a loss.
+    Level { sensor: Sensor, active: bool },
+    /// A change, debounced, with the kernel's time stamp.
+    Changed { sensor: Sensor, active: bool, at: Tick },
+}
+
+/// Contact, exit button, tamper and key switch.
+pub trait DoorInputs: Send {
+    /// The next news; `None` when the time is over.
+    ///
+    /// # Errors
+    /// The inputs are gone; the caller opens them anew.
+    fn next(&mut self, timeout: Duration) -> Result<Option<InputNews>, PortError>;
 }
 
 /// What the person in front sees or hears.

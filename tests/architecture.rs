@@ -17,7 +17,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What a network is, in plain words: the manifest fills it, the pipeline reads it.
     ("vision::family", &["base", "ports"]),
     ("vision", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
-    ("adapters", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family"]),
+    // Lines by their names: relay, inputs and lamps look for them alike.
+    ("adapters::gpio", &["base", "ports"]),
+    ("adapters", &["base", "schema", "domain", "ports", "config", "vision::frame", "vision::family", "adapters::gpio"]),
     ("runtime", &["base", "schema", "domain", "ports", "config", "vision", "adapters"]),
     ("guard", &["base", "schema", "ports", "adapters::relay", "adapters::system"]),
     ("cli", &["base", "schema", "domain", "ports", "config", "vision", "adapters", "runtime", "guard"]),
@@ -56,7 +58,12 @@ const DOMAIN_CRATES: &[&str] = &["rand_chacha"];
 const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("v4l", &["adapters"]),
     ("rppal", &["adapters"]),
-    ("gpiocdev", &["adapters"]),
+    ("gpiocdev", &["adapters", "adapters::gpio"]),
+    ("drm", &["adapters"]),
+    ("embedded_graphics", &["adapters"]),
+    ("embedded_hal", &["adapters"]),
+    ("linux_embedded_hal", &["adapters"]),
+    ("mipidsi", &["adapters"]),
     ("ort", &["adapters"]),
     ("tract_onnx", &["adapters"]),
     ("rusqlite", &["adapters"]),

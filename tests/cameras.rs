@@ -342,6 +342,7 @@ fn v4l2_camera(device: &str) -> Camera {
         timeout: Duration::from_millis(500),
         looped: true,
         faults: Vec::new(),
+        controls: cardea::config::sections::CameraControls::default(),
         virtual_allowed: false,
     }
 }

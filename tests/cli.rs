@@ -187,3 +187,29 @@ fn completions_and_manual_pages_come_from_the_commands() {
     let nowhere = dir.path().join("file/man");
     assert_eq!(code(&cardea(dir.path(), &["man", "--out", nowhere.to_str().expect("text")])), 74);
 }
+
+#[test]
+fn contact_sheets_are_written_and_a_screen_is_shown_on_the_configured_output() {
+    let dir = directory();
+    let out = cardea(dir.path(), &["--json", "prompts", "--out", "pictures"]);
+    assert_eq!((code(&out), json(&out)["pictures"].as_u64()), (0, Some(4)), "{}", text(&out.stderr));
+    let sheet = image::open(dir.path().join("pictures/320x240.png")).expect("a picture").into_rgb8();
+    let (size, colours) = (sheet.dimensions(), sheet.pixels().collect::<std::collections::HashSet<_>>().len());
+    assert!(size.0 > 6 * 320 && size.1 > 20 * 240 && colours > 4, "{size:?} {colours}");
+    let set = ["--set", "prompt.kind=\"png\"", "--set", "prompt.path=\"now\"", "--set", "prompt.size=\"240x240\""];
+    let show = [&set[..], &["--json", "prompts", "--show", "granted,turn_left", "--each-ms", "200"]].concat();
+    let out = cardea(dir.path(), &show);
+    assert_eq!((code(&out), json(&out)["shown"].as_u64()), (0, Some(2)), "{}", text(&out.stderr));
+    let last = image::open(dir.path().join("now/screen.png")).expect("a picture").into_rgb8();
+    assert_eq!(last.dimensions(), (240, 240));
+    let ask = last.enumerate_pixels().filter(|(x, _, p)| *x < 120 && p.0 == [255, 204, 64]).count();
+    assert!(ask > 1000, "an arrow at the left: {ask}");
+    let out = cardea(dir.path(), &["prompts", "--show", "dance"]);
+    assert!(code(&out) == 64 && text(&out.stderr).contains("no screen `dance`"), "{}", text(&out.stderr));
+    assert_eq!(code(&cardea(dir.path(), &["prompts"])), 64);
+    // What is not wired is said, and ends nothing.
+    let lamp = "prompt.lamps.yes=\"no-such-line\"";
+    let out = cardea(dir.path(), &["prompts", "--show", "granted", "--each-ms", "400", "--set", lamp]);
+    let told = text(&out.stderr);
+    assert!(code(&out) == 0 && told.contains("take the line no-such-line") && told.contains("lamps"), "{told}");
+}

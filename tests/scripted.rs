@@ -119,9 +119,8 @@ fn a_faulty_script_is_named_with_the_row_and_nothing_is_looked_at() {
     assert!(said.contains("script.json") && said.contains("rows[2]"), "{said}");
 }
 
-/// Starts the daemon on the scene's frames until it has decided, and ends it.
-fn run_until_decided(dir: &Path) {
-    use std::io::{BufRead, BufReader};
+/// The daemon on the scene's frames.
+fn start(dir: &Path, wired: &[String]) -> std::process::Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cardea"));
     command.args(["run", "--json", "--state"]).arg(dir.join("state"));
     let more = [
@@ -134,11 +133,16 @@ fn run_until_decided(dir: &Path) {
         "challenge.onset_max_ms=401".into(),
         "prompt.kind=\"none\"".into(),
     ];
-    for s in settings(dir).iter().chain(&more) {
+    for s in settings(dir).iter().chain(&more).chain(wired) {
         command.args(["--set", s]);
     }
-    let mut child =
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().expect("starts");
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().expect("starts")
+}
+
+/// Starts the daemon until it has decided, and ends it.
+fn run_until_decided(dir: &Path) {
+    use std::io::{BufRead, BufReader};
+    let mut child = start(dir, &[]);
     let out = child.stdout.take().expect("piped");
     for line in BufReader::new(out).lines().map_while(Result::ok) {
         if line.contains("\"relay.released\"") && line.contains("\"deadline\"") || line.contains("\"access.denied\"") {
@@ -173,6 +177,70 @@ fn a_scripted_visit_moves_the_sim_line_and_why_explains_a_refusal() {
             assert!(!told.to_string().contains("0.2"), "a score is in {told}");
         }
     }
+}
+
+/// From the grant to the closed door, with contact, button, switch and key as files: what each does to line and journal.
+#[test]
+fn the_door_behind_the_lock_is_told_and_relocked() {
+    use cardea::adapters::relay::sim::read_edges;
+    use cardea::adapters::system::SystemClock;
+    use cardea::base::time::Clock;
+    use cardea::schema::event::EdgeCause;
+    use std::io::{BufRead, BufReader};
+    let dir = scene(&script(0.99, 7));
+    let picture = dir.path().join("frames/frame_00000.jpg").display().to_string();
+    assert_eq!(cardea(dir.path(), &["enroll", "ada", "--image", &picture]).status.code(), Some(0));
+    let pin = |name: &str| dir.path().join(name);
+    let put = |name: &str, level: &str| std::fs::write(pin(name), level).expect("written");
+    let mut wired = vec!["door.inputs.kind=\"sim\"".to_owned(), "door.inputs.debounce_ms=10".into()];
+    for (name, level) in [("contact", "0"), ("exit", "1"), ("tamper", "0"), ("hold_open", "1")] {
+        put(name, level);
+        wired.push(format!("door.inputs.{name}={:?}", pin(name)));
+    }
+    // The recording must outlast what happens behind it.
+    wired.push("camera.looped=true".into());
+    let mut child = start(dir.path(), &wired);
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut wait = |kind: &str| -> Value {
+        let found = lines.find(|l| l.contains(&format!("\"type\":\"{kind}\"")));
+        serde_json::from_str(&found.unwrap_or_else(|| panic!("no {kind} came"))).expect("JSON")
+    };
+    let granted = wait("access.granted");
+    wait("relay.energised");
+    let opened_at = SystemClock.now();
+    put("contact", "1");
+    let opened = wait("door.opened");
+    assert_eq!((&opened["by"], &opened["visit"]), (&json!("grant"), &granted["visit"]));
+    assert_eq!(wait("relay.released")["cause"], "door_open");
+    let edges = read_edges(&dir.path().join("state/relay")).expect("edges");
+    let (at, _, _) = edges.iter().find(|(_, on, cause)| !on && *cause == EdgeCause::DoorOpen).expect("relocked");
+    let took = at.since(opened_at);
+    assert!(took <= std::time::Duration::from_millis(100), "the bolt was thrown {took:?} after the door opened");
+    put("contact", "0");
+    assert!(wait("door.closed")["open_ms"].as_u64().is_some());
+    put("contact", "1");
+    assert_eq!(wait("door.opened")["by"], "unknown");
+    wait("door.forced");
+    put("contact", "0");
+    wait("door.closed");
+    put("exit", "0");
+    wait("door.exit_requested");
+    put("contact", "1");
+    assert_eq!(wait("door.opened")["by"], "exit");
+    put("hold_open", "0");
+    assert_eq!(wait("door.hold_open")["active"], true);
+    assert_eq!(wait("relay.energised")["cause"], "hold_open");
+    put("hold_open", "1");
+    assert_eq!(wait("relay.released")["cause"], "deadline", "nobody renews the lease");
+    put("tamper", "1");
+    assert_eq!(wait("alarm.tamper")["active"], true);
+    std::fs::remove_file(pin("contact")).expect("removed");
+    assert!(wait("alarm.inputs")["what"].as_str().is_some_and(|w| w.contains("contact")));
+    put("contact", "0");
+    wait("system.inputs");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .expect("runs");
+    child.wait().expect("ends");
 }
 
 #[test]

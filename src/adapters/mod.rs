@@ -1,7 +1,9 @@
 //! What touches the world. Adapters do not know each other.
 
 pub mod camera;
+pub mod gpio;
 pub mod infer;
+pub mod inputs;
 pub mod learn;
 pub mod mqtt;
 pub mod prompt;

@@ -127,17 +127,27 @@ impl Screening {
     }
 }
 
-/// Every frame of a clip with everything computed; frames that cannot be decoded are skipped. `fps` thins the clip.
+/// Every frame of a clip with everything computed; frames that cannot be decoded are skipped. `thin` keeps so many
+/// frames a second, the first of them so many frames after the beginning.
 ///
 /// # Errors
 /// The clip cannot be read, or the networks fail.
-pub fn observe_all<I: Infer>(pipeline: &mut Pipeline<I>, path: &Path, fps: Option<f32>) -> Result<Vec<Look>, Failure> {
+pub fn observe_all<I: Infer>(
+    pipeline: &mut Pipeline<I>,
+    path: &Path,
+    thin: Option<(f32, u32)>,
+) -> Result<Vec<Look>, Failure> {
     pipeline.reset();
     let mut stream = Splice::open(&[path.to_owned()], ClipOptions::default())?;
     let mut all = Vec::new();
     let mut next_due = Tick::ZERO;
+    let mut left_out = 0;
     while let Some(frame) = stream.read()? {
-        if let Some(fps) = fps {
+        if let Some((fps, phase)) = thin {
+            if left_out < phase {
+                left_out += 1;
+                continue;
+            }
             if frame.captured < next_due {
                 continue;
             }

@@ -18,6 +18,7 @@ mod models;
 mod pad;
 mod people;
 mod private;
+mod prompts;
 mod replay;
 mod run;
 mod state;
@@ -186,6 +187,8 @@ enum Command {
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
     Pad(pad::Args),
+    /// Pictures of what a display at the door shows, in every language.
+    Prompts(prompts::Args),
     /// Checks, shows, describes the configuration.
     Config(config::Args),
     /// One line per thing that can be wrong.
@@ -223,6 +226,7 @@ pub fn main() -> ExitCode {
         Command::Why(a) => why::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
+        Command::Prompts(a) => prompts::run(&g, a),
         Command::Config(a) => config::run(&g, a),
         Command::Doctor(a) => doctor::run(&g, a),
         Command::Bench(a) => bench::run(&g, a),

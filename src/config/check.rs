@@ -1,12 +1,14 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::raw::{Raw, RawChallenge, RawFormat, RawModels, RawMqtt};
+use super::prompt;
+use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawModels, RawMqtt};
 use super::sections::{
-    Camera, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, Insecure, LightMode, Liveness, Log,
-    Models, Mqtt, Precision, PromptConfig, PromptKind, Provider, Recognition, RelayConfig, RelayKind, Rules, Store,
-    is_chip_label, is_line_name,
+    Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
+    InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, Recognition, RelayConfig,
+    RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
+use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use crate::vision::frame::{PixelFormat, Rotation};
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Languages that the texts at the door exist in, in the order of the columns of `adapters::prompt::texts`.
-pub const LANGUAGES: [&str; 2] = ["en", "de"];
+pub const LANGUAGES: [&str; 6] = ["en", "de", "es", "fr", "zh", "ja"];
 
 /// The pack that has no files: its networks say what `models.script` tells them.
 const SCRIPTED: &str = "scripted";
@@ -31,7 +33,8 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
     c.relay(raw);
-    c.prompt(raw);
+    c.inputs(raw);
+    prompt::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
@@ -43,19 +46,19 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     origins: &'a Origins,
     faults: Vec<Fault>,
 }
 
 impl Checker<'_> {
-    fn fault(&mut self, key: &str, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &str, what: impl Into<String>) {
         let origin = self.origins.get(key).unwrap_or(&Origin::Default);
         self.faults.push(Fault::at(origin, key, what));
     }
 
     /// A fault between two keys stands where either was set, not at a default.
-    fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
+    pub(super) fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
         let key = if self.origins.contains_key(key) || !self.origins.contains_key(other) { key } else { other };
         self.fault(key, what);
     }
@@ -76,6 +79,17 @@ impl Checker<'_> {
         }
         if rotation(camera.rotate).is_none() {
             self.fault("camera.rotate", format!("{} is not 0, 90, 180 or 270", camera.rotate));
+        }
+        if let Some(hz) = camera.power_line_hz.filter(|hz| ![0, 50, 60].contains(hz)) {
+            self.fault("camera.power_line_hz", format!("{hz} is not 0, 50 or 60"));
+        }
+        let controlled = [
+            ("camera.exposure_us", camera.exposure_us),
+            ("camera.gain", camera.gain),
+            ("camera.power_line_hz", camera.power_line_hz),
+        ];
+        for (key, _) in controlled.iter().filter(|(_, v)| v.is_some() && camera.kind != CameraKind::V4l2) {
+            self.fault_between(key, "camera.kind", "only a camera of kind v4l2 is told this");
         }
         if !camera.faults.is_empty() && camera.kind != CameraKind::Sim {
             self.fault_between("camera.faults", "camera.kind", "only a camera of kind sim has faults on request");
@@ -173,6 +187,10 @@ impl Checker<'_> {
         if let Some(label) = relay.chip.as_ref().filter(|label| !is_chip_label(label)) {
             self.fault("door.relay.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
         }
+        self.filmed(raw);
+    }
+
+    fn filmed(&mut self, raw: &Raw) {
         let filmed = matches!(raw.camera.kind, CameraKind::File | CameraKind::Command | CameraKind::Sim);
         if filmed && !raw.insecure.virtual_camera {
             let what = "a camera of this kind shows what a file or program says; with a real relay it also needs \
@@ -181,18 +199,41 @@ impl Checker<'_> {
         }
     }
 
-    fn prompt(&mut self, raw: &Raw) {
-        let prompt = &raw.prompt;
-        let colourless = matches!(prompt.kind, PromptKind::Console | PromptKind::None);
-        if raw.challenge.light != LightMode::Off && colourless {
-            let what = "needs a prompt that shows colours: every handshake would fail";
-            self.fault_between("challenge.light", "prompt.kind", what);
+    fn inputs(&mut self, raw: &Raw) {
+        let (door, inputs) = (&raw.door, &raw.door.inputs);
+        if door.warning_ms > door.held_ms {
+            self.fault_between("door.warning_ms", "door.held_ms", "the warning comes before the alarm");
         }
-        if prompt.kind == PromptKind::Sim && prompt.path.is_none() {
-            self.fault("prompt.kind", "this kind needs prompt.path: the file that screens are written to");
+        if door.entry_ms.is_some_and(|entry| entry < door.hold_ms) {
+            let what = "must not be shorter than the pulse: whoever opens the door at its end would be an intruder";
+            self.fault_between("door.entry_ms", "door.hold_ms", what);
         }
-        if !LANGUAGES.contains(&prompt.language.as_str()) {
-            self.fault("prompt.language", format!("`{}` is not one of: {}", prompt.language, LANGUAGES.join(", ")));
+        let wired = inputs.lines().into_iter().filter_map(|(sensor, line, _)| line.map(|l| (sensor, l)));
+        let wired: Vec<_> = wired.collect();
+        for (i, (sensor, line)) in wired.iter().enumerate() {
+            let key = sensor.key();
+            let name = line.to_string_lossy();
+            match inputs.kind {
+                InputsKind::None => {
+                    self.fault_between(key, "door.inputs.kind", "needs a kind: gpiocdev or sim");
+                }
+                InputsKind::Gpiocdev if !is_line_name(&name) => {
+                    let what = format!("`{name}` is no line's name; gpioinfo shows names, and numbers move");
+                    self.fault(key, what);
+                }
+                InputsKind::Gpiocdev | InputsKind::Sim => {}
+            }
+            let taken = wired[..i].iter().find(|(_, other)| other == line).map(|(s, _)| s.name());
+            let relay = (Some(*line) == door.relay.line.as_ref()).then_some("the relay");
+            if let Some(other) = taken.or(relay) {
+                self.fault(key, format!("{other} has this line already"));
+            }
+        }
+        if inputs.kind != InputsKind::None && wired.is_empty() {
+            self.fault("door.inputs.kind", "nothing is wired: set door.inputs.contact or another line");
+        }
+        if let Some(label) = inputs.chip.as_ref().filter(|label| !is_chip_label(label)) {
+            self.fault("door.inputs.chip", format!("`{label}` is no chip's label; gpiodetect shows them in brackets"));
         }
     }
 
@@ -295,6 +336,11 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             fps: raw.camera.fps,
             rotate: rotation(raw.camera.rotate).unwrap_or_default(),
             mirrored: raw.camera.mirrored,
+            controls: CameraControls {
+                exposure_us: raw.camera.exposure_us,
+                gain: raw.camera.gain,
+                power_line_hz: raw.camera.power_line_hz,
+            },
             timeout: ms(raw.camera.timeout_ms),
             looped: raw.camera.looped,
             faults: raw.camera.faults.clone(),
@@ -340,6 +386,22 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
                 (Some(path), _) => Some(path.clone()),
                 (None, GuardKind::Spawn | GuardKind::Socket) => Some(state.join("guard.sock")),
             },
+            rules: DoorRules {
+                contact: raw.door.inputs.contact.is_some(),
+                entry: ms(raw.door.entry_ms.unwrap_or(raw.door.hold_ms + 4000)),
+                warning: ms(raw.door.warning_ms),
+                held: ms(raw.door.held_ms),
+                relock: raw.door.relock_on_open,
+                exit_opens: raw.door.exit_opens,
+            },
+            tamper: raw.door.tamper,
+            inputs: InputsConfig {
+                kind: raw.door.inputs.kind,
+                chip: raw.door.inputs.chip.clone(),
+                bias: raw.door.inputs.bias,
+                debounce: ms(raw.door.inputs.debounce_ms),
+                lines: wired(&raw.door.inputs),
+            },
             relay: RelayConfig {
                 kind: raw.door.relay.kind,
                 line: Some(raw.door.relay.line.clone().unwrap_or_else(|| state.join("relay"))),
@@ -349,11 +411,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
                 persist: raw.door.relay.persist,
             },
         },
-        prompt: PromptConfig {
-            kind: raw.prompt.kind,
-            language: raw.prompt.language.clone(),
-            path: raw.prompt.path.clone(),
-        },
+        prompt: raw.prompt.build(),
         rules: Rules { lockout_failures: raw.rules.lockout_failures, lockout: ms(raw.rules.lockout_ms) },
         mqtt: Mqtt {
             enabled: raw.mqtt.enabled,
@@ -380,6 +438,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             virtual_camera: raw.insecure.virtual_camera,
             scripted_models: raw.insecure.scripted_models,
             fixed_challenge: raw.insecure.fixed_challenge,
+            max_frame_age: Some(ms(raw.insecure.max_frame_age_ms)).filter(|age| *age > ms(500)),
         },
     }
 }
@@ -400,4 +459,9 @@ fn precision(models: &RawModels) -> Precision {
         (Provider::Tract, Precision::Auto) => Precision::Fp32,
         (_, asked) => asked,
     }
+}
+
+fn wired(inputs: &RawInputs) -> Vec<(Sensor, InputLine)> {
+    let lines = inputs.lines().into_iter();
+    lines.filter_map(|(sensor, line, active)| Some((sensor, InputLine { name: line?.clone(), active }))).collect()
 }

@@ -4,6 +4,7 @@ mod check;
 mod fault;
 mod keys;
 mod load;
+mod prompt;
 mod raw;
 pub mod sections;
 mod show;

@@ -4,9 +4,12 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
+use super::prompt::RawPrompt;
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, LightMode, Precision, PromptKind, Provider, RelayKind,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, RelayKind,
+    TamperAction,
 };
+use crate::domain::door::Sensor;
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,7 +86,7 @@ pub struct RawCamera {
     pub path: PathBuf,
     /// Program and arguments of the kind command; a list, never a shell line.
     pub command: Vec<String>,
-    /// Pixel format of a v4l2 camera; auto takes the first that the camera offers of mjpg, yuyv, nv12, grey.
+    /// Pixel format of a v4l2 camera; auto takes the cheapest in colour that comes at the asked size and rate.
     pub format: RawFormat,
     /// Asked width in pixels; the driver may choose another.
     #[schemars(range(min = 160, max = 4096))]
@@ -99,6 +102,18 @@ pub struct RawCamera {
     pub rotate: u32,
     /// The camera delivers a mirror image: left and right actions swap.
     pub mirrored: bool,
+    /// Exposure of a v4l2 camera in microseconds, no longer automatic. Unset: as the camera does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 1_000_000), example = &10_000)]
+    pub exposure_us: Option<u32>,
+    /// Gain of a v4l2 camera in its own units, no longer automatic. Unset: as the camera does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65_535), example = &32)]
+    pub gain: Option<u32>,
+    /// The mains' frequency whose flicker the camera filters out: 50, 60, or 0 for none. Unset: as the camera does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 60), example = &50)]
+    pub power_line_hz: Option<u32>,
     /// No frame for so many milliseconds is a stall, and the camera is opened again.
     #[schemars(range(min = 100, max = 10_000))]
     pub timeout_ms: u64,
@@ -121,6 +136,9 @@ impl Default for RawCamera {
             fps: 30,
             rotate: 0,
             mirrored: false,
+            exposure_us: None,
+            gain: None,
+            power_line_hz: None,
             timeout_ms: 500,
             looped: true,
             faults: Vec::new(),
@@ -296,13 +314,115 @@ pub struct RawDoor {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/run/cardea-guard.sock")]
     pub guard_socket: Option<PathBuf>,
+    /// The door may be opened for so many milliseconds after a grant or the exit button; later it counts as forced. Unset: `door.hold_ms` and four seconds more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1000, max = 60_000), example = &7000)]
+    pub entry_ms: Option<u64>,
+    /// A door that stays open for so long is worth a warning. Milliseconds.
+    #[schemars(range(min = 1000, max = 3_600_000))]
+    pub warning_ms: u64,
+    /// A door that stays open for so long is an alarm, `door.held`; after the warning. Milliseconds.
+    #[schemars(range(min = 1000, max = 3_600_000))]
+    pub held_ms: u64,
+    /// The pulse ends when the contact says open, so that the door locks behind the first one.
+    pub relock_on_open: bool,
+    /// The exit button also releases the lock. People must be able to leave without it: see docs/install.md.
+    pub exit_opens: bool,
+    /// lockdown: nobody is let in while the housing is open; alarm: only the alarm.
+    pub tamper: TamperAction,
     /// The line that the guard owns.
     pub relay: RawRelay,
+    /// Door contact, exit button, tamper switch and key switch.
+    pub inputs: RawInputs,
 }
 
 impl Default for RawDoor {
     fn default() -> Self {
-        RawDoor { hold_ms: 3000, guard: GuardKind::Spawn, guard_socket: None, relay: RawRelay::default() }
+        RawDoor {
+            hold_ms: 3000,
+            guard: GuardKind::Spawn,
+            guard_socket: None,
+            entry_ms: None,
+            warning_ms: 20_000,
+            held_ms: 30_000,
+            relock_on_open: true,
+            exit_opens: false,
+            tamper: TamperAction::Lockdown,
+            relay: RawRelay::default(),
+            inputs: RawInputs::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawInputs {
+    /// none, gpiocdev (lines of gpiochips, by name) or sim (files that hold 0 or 1).
+    pub kind: InputsKind,
+    /// Label of the lines' gpiochip, where several have lines of these names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"pinctrl-rp1")]
+    pub chip: Option<String>,
+    /// Pull of the lines: as_is, disabled, pull_up, pull_down.
+    pub bias: Bias,
+    /// A level must hold for so many milliseconds.
+    #[schemars(range(min = 1, max = 500))]
+    pub debounce_ms: u64,
+    /// Line of the door contact; sim: its file. Unset: there is none, and an opened door is not noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO22")]
+    pub contact: Option<PathBuf>,
+    /// The level of an open door. high with a contact to ground that is closed with the door: a cut wire is an open door.
+    pub contact_active: ActiveLevel,
+    /// Line of the exit button.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO23")]
+    pub exit: Option<PathBuf>,
+    /// The level of the pressed button.
+    pub exit_active: ActiveLevel,
+    /// Line of the housing's tamper switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO24")]
+    pub tamper: Option<PathBuf>,
+    /// The level of an open housing; high with a switch to ground that is closed with the housing.
+    pub tamper_active: ActiveLevel,
+    /// Line of a key switch that keeps the door unlocked for as long as it is turned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"GPIO16")]
+    pub hold_open: Option<PathBuf>,
+    /// The level of the turned key.
+    pub hold_open_active: ActiveLevel,
+}
+
+impl Default for RawInputs {
+    fn default() -> Self {
+        RawInputs {
+            kind: InputsKind::None,
+            chip: None,
+            bias: Bias::PullUp,
+            debounce_ms: 30,
+            contact: None,
+            contact_active: ActiveLevel::High,
+            exit: None,
+            exit_active: ActiveLevel::Low,
+            tamper: None,
+            tamper_active: ActiveLevel::High,
+            hold_open: None,
+            hold_open_active: ActiveLevel::Low,
+        }
+    }
+}
+
+impl RawInputs {
+    /// Every sensor with its line, if it has one, and its level.
+    #[must_use]
+    pub fn lines(&self) -> [(Sensor, Option<&PathBuf>, ActiveLevel); 4] {
+        [
+            (Sensor::Contact, self.contact.as_ref(), self.contact_active),
+            (Sensor::Exit, self.exit.as_ref(), self.exit_active),
+            (Sensor::Tamper, self.tamper.as_ref(), self.tamper_active),
+            (Sensor::HoldOpen, self.hold_open.as_ref(), self.hold_open_active),
+        ]
     }
 }
 
@@ -337,25 +457,6 @@ impl Default for RawRelay {
             bias: Bias::AsIs,
             persist: false,
         }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawPrompt {
-    /// console, sim (a JSON line a screen, written to `prompt.path`) or none.
-    pub kind: PromptKind,
-    /// Language at the door, two letters.
-    pub language: String,
-    /// File of the kind sim.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"/var/lib/cardea/screens.jsonl")]
-    pub path: Option<PathBuf>,
-}
-
-impl Default for RawPrompt {
-    fn default() -> Self {
-        RawPrompt { kind: PromptKind::Console, language: "en".into(), path: None }
     }
 }
 
@@ -476,7 +577,7 @@ impl Default for RawLog {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawInsecure {
     /// Allows `challenge.mode = "off"`.
@@ -487,4 +588,19 @@ pub struct RawInsecure {
     pub scripted_models: bool,
     /// Allows `challenge.sequence`.
     pub fixed_challenge: bool,
+    /// Frames up to so many milliseconds old are decided on, and from 2 a second: for machines that emulate others. Whoever delays frames chooses the moment.
+    #[schemars(range(min = 500, max = 10_000))]
+    pub max_frame_age_ms: u64,
+}
+
+impl Default for RawInsecure {
+    fn default() -> Self {
+        RawInsecure {
+            challenge_off: false,
+            virtual_camera: false,
+            scripted_models: false,
+            fixed_challenge: false,
+            max_frame_age_ms: 500,
+        }
+    }
 }

@@ -1,5 +1,10 @@
 //! The checked configuration, one struct a section. Units stand in the key names of the file; here they are types.
 
+pub use super::prompt::{
+    BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
+    RingConfig,
+};
+use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use schemars::JsonSchema;
@@ -56,6 +61,17 @@ pub enum CameraKind {
     Sim,
 }
 
+/// What a V4L2 camera is told beside format and size; `None` is left as the camera has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CameraControls {
+    /// Microseconds; 100..=1_000_000.
+    pub exposure_us: Option<u32>,
+    /// The camera's own units.
+    pub gain: Option<u32>,
+    /// 0 | 50 | 60.
+    pub power_line_hz: Option<u32>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Camera {
     /// `camera.kind`: v4l2 | file | command | sim. Default v4l2.
@@ -75,6 +91,8 @@ pub struct Camera {
     pub rotate: crate::vision::frame::Rotation,
     /// `camera.mirrored`, default false.
     pub mirrored: bool,
+    /// `camera.exposure_us`, `camera.gain`, `camera.power_line_hz`.
+    pub controls: CameraControls,
     /// `camera.timeout_ms`, default 500: no frame for so long is a stall.
     pub timeout: Duration,
     /// `camera.looped`, default true: a file camera begins again at its end, as a new device opening.
@@ -225,7 +243,51 @@ pub struct Door {
     pub guard: GuardKind,
     /// `door.guard_socket`, default `<state>/guard.sock`.
     pub guard_socket: Option<PathBuf>,
+    /// `door.entry_ms`, `door.warning_ms`, `door.held_ms`, `door.relock_on_open`, `door.exit_opens`.
+    pub rules: DoorRules,
+    /// `door.tamper`: lockdown | alarm.
+    pub tamper: TamperAction,
     pub relay: RelayConfig,
+    pub inputs: InputsConfig,
+}
+
+/// What an open housing does to the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TamperAction {
+    Lockdown,
+    Alarm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InputsKind {
+    None,
+    Gpiocdev,
+    Sim,
+}
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputLine {
+    /// The line's name; a sim input's file.
+    pub name: PathBuf,
+    /// The level that counts as active.
+    pub active: ActiveLevel,
+}
+
+#[derive(Clone, Debug)]
+pub struct InputsConfig {
+    /// `door.inputs.kind`: none | gpiocdev | sim.
+    pub kind: InputsKind,
+    /// `door.inputs.chip`: the label of the lines' chip.
+    pub chip: Option<String>,
+    /// `door.inputs.bias`, default pull_up.
+    pub bias: Bias,
+    /// `door.inputs.debounce_ms`, default 30; 1..=500.
+    pub debounce: Duration,
+    /// What is wired; empty with the kind none.
+    pub lines: Vec<(Sensor, InputLine)>,
 }
 
 #[derive(Clone, Debug)]
@@ -299,24 +361,6 @@ impl Bias {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PromptKind {
-    Console,
-    Sim,
-    None,
-}
-
-#[derive(Clone, Debug)]
-pub struct PromptConfig {
-    /// `prompt.kind`: console | sim | none. Default console.
-    pub kind: PromptKind,
-    /// `prompt.language`, default `en`.
-    pub language: String,
-    /// `prompt.path` for `sim`: a JSON line per screen.
-    pub path: Option<PathBuf>,
-}
-
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// `rules.lockout_failures`, default 5; 1..=10.
@@ -373,6 +417,8 @@ pub struct Insecure {
     pub scripted_models: bool,
     /// `insecure.fixed_challenge`: `challenge.sequence` is allowed.
     pub fixed_challenge: bool,
+    /// `insecure.max_frame_age_ms`, when it is over the 500 of every door.
+    pub max_frame_age: Option<Duration>,
 }
 
 impl Insecure {
@@ -384,6 +430,7 @@ impl Insecure {
             ("virtual_camera", self.virtual_camera),
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
+            ("max_frame_age_ms", self.max_frame_age.is_some()),
         ]
         .into_iter()
         .filter_map(|(n, on)| on.then_some(n))

@@ -203,6 +203,22 @@ fn keys_that_disagree_are_a_fault() {
         ("challenge.light = 'require'\nprompt.kind = 'none'", "needs a prompt that shows colours"),
         ("challenge.light = 'maybe'\nprompt.kind = 'sim'\nprompt.path = 'p'", "challenge.light"),
         ("[prompt]\nlanguage = 'xx'", "`xx` is not one of: en"),
+        ("[prompt]\nkind = 'png'", "needs prompt.path"),
+        ("[prompt]\nkind = 'panel'\nsize = '240x240'", "no such size; set it to 128x64"),
+        ("[prompt]\nkind = 'panel'\nsize = '240x240'\npanel.model = 'st7789'", "needs prompt.panel.dc"),
+        ("[prompt]\nkind = 'panel'\npanel.rotate = 90", "90 is not one of: [0, 180]"),
+        ("[prompt.panel]\nreset = '27'", "`27` is no line; write its name"),
+        ("[prompt.lamps]\nyes = 'gpiochip0:5'", "2 prompt.lamps.yes: `gpiochip0:5` is no line"),
+        ("[prompt.buzzer]\nline = '4'", "`4` is no line"),
+        ("[prompt]\nlamps.left = 'GPIO5'\nbuzzer.line = 'GPIO5'", "`GPIO5` is prompt.lamps.left already"),
+        (
+            "door.relay = { kind = 'gpiocdev', line = 'R1' }\nprompt.lamps.no = 'R1'",
+            "prompt.lamps.no: `R1` is door.relay.line already",
+        ),
+        ("[prompt.ring]\nbus = '/dev/spidev0.0'\nleds = 12\ntop = 12", "no LED 12 in a ring of 12"),
+        ("prompt = { kind = 'panel', panel.bus = '/dev/b', ring.bus = '/dev/b' }", "one bus cannot drive both"),
+        ("prompt.drm.rotate = 45", "45 is not 0, 90, 180 or 270"),
+        ("challenge.light = 'try'\nprompt.kind = 'panel'", "needs a prompt that shows colours"),
         ("[challenge]\nsequence = ['nod', 'blink:2']", "insecure.fixed_challenge = true"),
         ("challenge.sequence = ['fly']\ninsecure.fixed_challenge = true", "`fly` is no action"),
         ("[challenge]\nactions = ['turn_left', 'nod', 'wink_left']", "experimental"),
@@ -213,6 +229,19 @@ fn keys_that_disagree_are_a_fault() {
     ] {
         let told = faults(text);
         assert!(told.len() == 1 && told[0].contains(part), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn a_handshake_is_allowed_wherever_there_is_a_colour() {
+    for prompt in [
+        "prompt.kind = 'drm'",
+        "prompt = { kind = 'panel', size = '320x240', panel.model = 'ili9341', panel.dc = 'GPIO25' }",
+        "prompt = { kind = 'console', ring.bus = '/dev/spidev1.0' }",
+        "prompt = { kind = 'png', path = 'p', size = '240x240' }",
+    ] {
+        let none: [String; 0] = [];
+        assert_eq!(faults(&format!("challenge.light = 'require'\n{prompt}")), none, "{prompt}");
     }
 }
 
@@ -340,6 +369,9 @@ fn the_example_file_is_the_one_that_the_program_prints() {
         .map(|l| if l.starts_with("# ") { "" } else { l.trim_start_matches('#') })
         .map(|l| format!("{l}\n"))
         .collect();
+    // Lines that are wired need a kind.
+    let (before, inputs) = uncommented.split_once("[door.inputs]").unwrap();
+    let uncommented = format!("{before}[door.inputs]{}", inputs.replacen("\"none\"", "\"gpiocdev\"", 1));
     assert_eq!(faults(&uncommented), Vec::<String>::new(), "every value of the example may be used as it stands");
     for key in keys::keys().keys.keys() {
         let (section, name) = key.rsplit_once('.').unwrap();
@@ -371,6 +403,49 @@ fn tract_takes_fp32_files_unless_others_are_asked_for_by_name() {
         let (_dir, inputs) = house(&[("cardea.toml", text)]);
         assert_eq!(load(&inputs).unwrap().models().precision, precision, "{text}");
     }
+}
+
+#[test]
+fn inputs_need_a_kind_names_and_lines_of_their_own() {
+    let told = |text: &str| faults(text).join("; ");
+    assert!(told("door.inputs.contact = 'GPIO22'").contains("door.inputs.contact: needs a kind"));
+    assert!(told("door.inputs.kind = 'gpiocdev'").contains("nothing is wired"));
+    let kind = "door.inputs.kind = 'gpiocdev'\n";
+    assert!(told(&format!("{kind}door.inputs.exit = '23'")).contains("door.inputs.exit: `23` is no line's name"));
+    let twice = format!("{kind}door.inputs.exit = 'A'\ndoor.inputs.tamper = 'A'");
+    assert!(told(&twice).contains("door.inputs.tamper: exit has this line already"), "{}", told(&twice));
+    let relay = format!("{kind}door.inputs.contact = 'A'\ndoor.relay.line = 'A'");
+    assert!(told(&relay).contains("the relay has this line already"));
+    let lamp = format!("{kind}door.inputs.contact = 'A'\nprompt.buzzer.line = 'A'");
+    assert!(told(&lamp).contains("`A` is door.inputs.contact already"), "{}", told(&lamp));
+    let good = format!("{kind}door.inputs.contact = 'A'\ndoor.inputs.contact_active = 'low'");
+    let config = from_text(&good);
+    assert!(config.door().rules.contact && config.door().inputs.lines.len() == 1);
+}
+
+#[test]
+fn a_door_warns_before_it_alarms_and_an_entry_outlasts_its_pulse() {
+    assert!(faults("door.warning_ms = 40000").join("").contains("the warning comes before the alarm"));
+    assert!(
+        faults("door.hold_ms = 9000\ndoor.entry_ms = 8000").join("").contains("must not be shorter than the pulse")
+    );
+    assert_eq!(from_text("door.hold_ms = 9000").door().rules.entry, Duration::from_secs(13));
+}
+
+#[test]
+fn older_frames_are_an_insecure_setting_that_is_told() {
+    assert_eq!(from_text("insecure.max_frame_age_ms = 500").insecure().in_force(), Vec::<&str>::new());
+    let slow = from_text("insecure.max_frame_age_ms = 5000");
+    assert_eq!(slow.insecure().in_force(), ["max_frame_age_ms"]);
+    assert_eq!(slow.insecure().max_frame_age, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn camera_controls_are_for_v4l2_and_in_its_words() {
+    assert_eq!(faults("camera.exposure_us = 8000\ncamera.gain = 20\ncamera.power_line_hz = 50"), Vec::<String>::new());
+    assert!(faults("camera.power_line_hz = 55").join("").contains("55 is not 0, 50 or 60"));
+    let told = faults("camera.kind = 'file'\ncamera.path = 'x'\ncamera.gain = 20").join("");
+    assert!(told.contains("camera.gain: only a camera of kind v4l2"), "{told}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Lockout {
     /// Charges a verdict; returns the pause that begins with it.
     pub fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>) -> Option<Duration> {
         match (verdict, reason) {
-            (Verdict::TryAgain, _) | (_, Some(Reason::LockedOut)) => return None,
+            (Verdict::TryAgain, _) | (_, Some(Reason::LockedOut | Reason::Lockdown)) => return None,
             (Verdict::Granted, _) => {
                 *self = Lockout::new(self.allowed, self.first);
                 return None;
@@ -142,6 +142,7 @@ mod tests {
         let mut l = Lockout::new(5, FIRST);
         for _ in 0..100 {
             assert_eq!(l.charge(Tick::ZERO, Verdict::TryAgain, Some(Reason::NoFace)), None);
+            assert_eq!(l.charge(Tick::ZERO, Verdict::Denied, Some(Reason::Lockdown)), None, "not a guess");
         }
         let spoof = |l: &mut Lockout| l.charge(Tick::ZERO, Verdict::Denied, Some(Reason::Spoof));
         assert_eq!((spoof(&mut l), spoof(&mut l)), (None, None));

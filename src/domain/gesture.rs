@@ -75,7 +75,7 @@ impl Default for Limits {
             centre_yaw: 10.0,
             centre_pitch: 12.0,
             centre_hold: ms(200),
-            blink_closed: 0.70,
+            blink_closed: 0.75,
             blink_both: 0.85,
             blink_open: 0.80,
             blink_longest: ms(600),
@@ -110,6 +110,15 @@ struct Held {
 /// turns a second time.
 const LET_GO: f32 = 6.0;
 
+/// Frames come so much early or late. Without it a signal held for 200 ms needs a third frame of five a second whenever
+/// two of them are 199 ms apart.
+const JITTER: Duration = Duration::from_millis(10);
+
+/// Whether something that began with the frame at `since` has lasted for `hold` at the frame of `at`.
+fn lasted(at: Tick, since: Tick, hold: Duration) -> bool {
+    at.since(since) + JITTER >= hold
+}
+
 impl Held {
     fn step(&mut self, at: Tick, on: bool, off: bool, hold: Duration) -> Option<Tick> {
         if self.fired {
@@ -123,7 +132,7 @@ impl Held {
             return None;
         }
         let since = *self.since.get_or_insert(at);
-        self.fired = at.since(since) >= hold;
+        self.fired = lasted(at, since, hold);
         self.fired.then_some(since)
     }
 
@@ -298,7 +307,7 @@ impl Gestures {
             self.centre = None;
         } else {
             let since = *self.centre.get_or_insert(at);
-            if at.since(since) >= l.centre_hold {
+            if lasted(at, since, l.centre_hold) {
                 self.away = false;
                 self.centre = None;
                 seen.push(Seen { action: Action::Centre, onset: since, at });
@@ -454,6 +463,27 @@ mod tests {
             let delay = seen[0].2 - 1200;
             assert!(delay <= 400, "at {fps} fps the turn was told after {delay} ms");
         }
+    }
+
+    /// A camera of five frames a second, whose frames come a little early.
+    #[test]
+    fn frames_that_come_a_little_early_hold_as_long() {
+        let smile = |wide: f32| {
+            let mut f = face(0.0, 0.0, 0.3, 0.0);
+            if let Some(s) = &mut f.signals {
+                (s.mouth_width, s.corner_lift) = (wide, 0.1 * (wide - 1.0));
+            }
+            f
+        };
+        let seen_at = |apart: u64| {
+            let mut g = Gestures::new(Limits::default(), false);
+            (0..9_u64)
+                .flat_map(|i| g.see(Tick::from_millis(apart * i), &smile(if i < 6 { 1.0 } else { 1.3 })))
+                .map(|s| (s.action, s.at.as_millis() / apart))
+                .next()
+        };
+        assert_eq!(seen_at(199), Some((Action::Smile, 7)));
+        assert_eq!(seen_at(180), Some((Action::Smile, 8)), "more than a little");
     }
 
     #[test]

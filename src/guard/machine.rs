@@ -1,6 +1,8 @@
 //! When the line may be active. Pure: no clock, no socket, no allocation.
 //!
 //! * *pulse*: the time from the first request to activate the line until it is inactive again.
+//! * *lease*: a pulse that holds the door open for two seconds and may be renewed; it belongs to no visit. A grant is
+//!   never renewed.
 //! * *sign of life*: a heartbeat of the daemon, or the `open` that began the pulse.
 //!
 //! ```text
@@ -33,6 +35,8 @@ pub const HARD_CAP: Duration = Duration::from_secs(10);
 /// The cap must hold for the line, not for the timer: a plain thread woke up to 3.7 ms late on a loaded machine (7.2 ms
 /// as a realtime one), so the longest deadline lies this much before the cap.
 const CAP_MARGIN: Duration = Duration::from_millis(50);
+/// A door that is held open locks by itself when nobody renews for so long; who renews does so every second.
+pub const LEASE: Duration = Duration::from_secs(2);
 /// How long a nonce is good for.
 pub const NONCE_TTL: Duration = Duration::from_millis(500);
 /// Silence after which the daemon counts as hung. Four heartbeats of 250 ms fit into the promised second; the rest
@@ -58,6 +62,10 @@ pub enum Input {
     Arm { nonce: Nonce },
     /// The daemon opens with a nonce that it was given.
     Open { nonce: Nonce, visit: VisitId, hold: Duration },
+    /// The daemon wants the door unlocked for a lease.
+    HoldOpen { nonce: Nonce },
+    /// One lease more.
+    Renew,
     /// The daemon's controller got round its loop.
     Heartbeat,
     /// The door has been opened: no need to hold the bolt any longer.
@@ -108,9 +116,16 @@ impl Effects {
 
 #[derive(Clone, Copy, Debug)]
 struct Pulse {
-    visit: VisitId,
-    /// Absolute; set before the line is first asked to go active, and never moved.
+    /// `None` while the door is held open.
+    visit: Option<VisitId>,
+    /// Absolute; set before the line is first asked to go active, and never moved but by the renewal of a lease.
     until: Tick,
+}
+
+impl Pulse {
+    fn cause(&self) -> EdgeCause {
+        if self.visit.is_some() { EdgeCause::Grant } else { EdgeCause::HoldOpen }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,14 +142,14 @@ enum State {
     },
     /// The line was asked to go inactive `tries` times; the next time is at `again`.
     Releasing {
-        visit: VisitId,
+        visit: Option<VisitId>,
         cause: EdgeCause,
         tries: u8,
         again: Tick,
     },
     /// The line does not do what it is told. `again` is set while it may still be active.
     Fault {
-        visit: VisitId,
+        visit: Option<VisitId>,
         again: Option<Tick>,
         /// Whether the edge that tells of a line stuck active is out.
         told: bool,
@@ -188,6 +203,8 @@ impl Machine {
                 self.armed = None;
                 self.release(now, EdgeCause::Term)
             }
+            // A door that is held open is meant to be opened.
+            Input::DoorOpen if self.held_open() => self.due(now),
             Input::DoorOpen => self.release(now, EdgeCause::DoorOpen),
             Input::Heartbeat => {
                 // A heartbeat that was queued while this process slept must not revive a pulse that is over.
@@ -203,8 +220,24 @@ impl Machine {
             }
             Input::Open { nonce, visit, hold } => {
                 let due = self.due(now);
-                let mut effects = self.open(now, nonce, visit, hold);
+                let mut effects = self.open(now, nonce, Some(visit), hold.clamp(HOLD_MIN, HARD_CAP - CAP_MARGIN));
                 effects.line = due.line.or(effects.line);
+                effects
+            }
+            Input::HoldOpen { nonce } => {
+                let due = self.due(now);
+                let mut effects = self.open(now, nonce, None, LEASE);
+                effects.line = due.line.or(effects.line);
+                effects
+            }
+            Input::Renew => {
+                // One that comes too late finds its lease over.
+                let effects = self.due(now);
+                if let State::Opening { pulse, .. } | State::Open { pulse } = &mut self.state
+                    && pulse.visit.is_none()
+                {
+                    pulse.until = now + LEASE;
+                }
                 effects
             }
         }
@@ -241,7 +274,11 @@ impl Machine {
         self.edges.after(after)
     }
 
-    fn open(&mut self, now: Tick, nonce: Nonce, visit: VisitId, hold: Duration) -> Effects {
+    fn held_open(&self) -> bool {
+        matches!(self.state, State::Opening { pulse, .. } | State::Open { pulse } if pulse.visit.is_none())
+    }
+
+    fn open(&mut self, now: Tick, nonce: Nonce, visit: Option<VisitId>, hold: Duration) -> Effects {
         let armed = self.armed.take();
         let refused = |why| Effects::reply(Reply::Refused(why));
         if matches!(self.state, State::Fault { .. }) {
@@ -259,9 +296,9 @@ impl Machine {
         self.granted[self.grants % RATE_MAX] = now;
         self.grants += 1;
         self.alive = now;
-        let pulse = Pulse { visit, until: now + hold.clamp(HOLD_MIN, HARD_CAP - CAP_MARGIN) };
+        let pulse = Pulse { visit, until: now + hold };
         self.state = State::Opening { pulse, tries: 1, again: now + RETRY };
-        Effects::line(true, EdgeCause::Grant)
+        Effects::line(true, pulse.cause())
     }
 
     fn too_many(&self, now: Tick) -> bool {
@@ -295,13 +332,13 @@ impl Machine {
                 self.release(now, EdgeCause::Heartbeat)
             }
             State::Open { .. } => Effects::NONE,
-            State::Opening { again, tries, .. } => {
+            State::Opening { pulse, again, tries } => {
                 if now < *again {
                     return Effects::NONE;
                 }
                 *again = now + RETRY;
                 *tries += 1;
-                Effects::line(true, EdgeCause::Grant)
+                Effects::line(true, pulse.cause())
             }
             State::Releasing { again, tries, cause, .. } => {
                 if now < *again {
@@ -326,7 +363,7 @@ impl Machine {
             // The start was written before the machine was made.
             (State::Locked | State::Open { .. }, _) => Effects::NONE,
             (State::Opening { pulse, .. }, Some(at)) => {
-                self.edges.push(at, true, EdgeCause::Grant, Some(pulse.visit));
+                self.edges.push(at, true, pulse.cause(), pulse.visit);
                 self.state = State::Open { pulse };
                 Effects::reply(Reply::Opened)
             }
@@ -340,19 +377,19 @@ impl Machine {
                 Effects::line(false, EdgeCause::Fault)
             }
             (State::Releasing { visit, cause, .. }, Some(at)) => {
-                self.edges.push(at, false, cause, Some(visit));
+                self.edges.push(at, false, cause, visit);
                 self.released = Some(now);
                 self.state = State::Locked;
                 Effects::NONE
             }
             (State::Fault { visit, again: Some(_), .. }, Some(at)) => {
-                self.edges.push(at, false, EdgeCause::Fault, Some(visit));
+                self.edges.push(at, false, EdgeCause::Fault, visit);
                 self.state = State::Fault { visit, again: None, told: true };
                 Effects::NONE
             }
             (State::Fault { visit, again, told: false }, None) => {
                 // The daemon must hear of a line that may be stuck active, although there is no edge to tell of.
-                self.edges.push(now, true, EdgeCause::Fault, Some(visit));
+                self.edges.push(now, true, EdgeCause::Fault, visit);
                 self.state = State::Fault { visit, again, told: true };
                 Effects::NONE
             }

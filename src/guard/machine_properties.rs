@@ -3,7 +3,7 @@
 //!
 //! The judge below knows the rules, not the machine: it keeps its own account of nonces, signs of life and pulses.
 
-use super::machine::{Input, Reply};
+use super::machine::{Input, LEASE, Reply};
 use super::machine_tests::{Health, Rig, ms};
 use crate::base::time::Tick;
 use crate::ports::OpenRefusal;
@@ -20,6 +20,10 @@ enum Step {
         hold: u64,
     },
     Forged,
+    HoldOpen {
+        age: usize,
+    },
+    Renew,
     Heartbeat,
     DoorOpen,
     Eof,
@@ -37,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (prop_oneof![8 => Just(0usize), 1 => 1usize..4], prop_oneof![4 => 0u64..3_000, 1 => 0u64..100_000])
             .prop_map(|(age, hold)| Step::Open { age, hold }),
         1 => Just(Step::Forged),
+        2 => prop_oneof![8 => Just(0usize), 1 => 1usize..4].prop_map(|age| Step::HoldOpen { age }),
+        3 => Just(Step::Renew),
         3 => Just(Step::Heartbeat),
         1 => Just(Step::DoorOpen),
         1 => Just(Step::Eof),
@@ -67,6 +73,8 @@ struct Judge {
     grants: Vec<Tick>,
     /// When the pulse that runs may have begun, and how long it was asked to last.
     pulse: Option<(Tick, Duration)>,
+    /// That pulse is a lease, which a renewal begins anew.
+    lease: bool,
     ended: Option<Tick>,
     faulted: bool,
 }
@@ -75,7 +83,17 @@ impl Judge {
     fn new() -> Self {
         let rig = Rig::new();
         let alive = rig.now;
-        Judge { rig, issued: vec![], next: 0, alive, grants: vec![], pulse: None, ended: None, faulted: false }
+        Judge {
+            rig,
+            issued: vec![],
+            next: 0,
+            alive,
+            grants: vec![],
+            pulse: None,
+            lease: false,
+            ended: None,
+            faulted: false,
+        }
     }
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -89,7 +107,14 @@ impl Judge {
                 self.issued.push(Issued { nonce: self.next, at: self.rig.now, presented: false });
                 self.rig.arm(self.next);
             }
-            Step::Open { age, hold } => self.open(age, hold)?,
+            Step::Open { age, hold } => self.open(age, Some(hold))?,
+            Step::HoldOpen { age } => self.open(age, None)?,
+            Step::Renew => {
+                self.rig.give(Input::Renew);
+                if self.lease && self.rig.level {
+                    self.pulse = Some((self.rig.now, LEASE));
+                }
+            }
             Step::Forged => {
                 let answer = self.rig.open(0xFF, ms(1_000));
                 prop_assert!(matches!(answer, Reply::Refused(OpenRefusal::Nonce | OpenRefusal::Fault)), "{answer:?}");
@@ -99,6 +124,7 @@ impl Judge {
                 self.rig.give(Input::Heartbeat);
                 self.alive = self.rig.now;
             }
+            Step::DoorOpen if self.lease => self.rig.give(Input::DoorOpen),
             Step::DoorOpen => self.ends_now(Input::DoorOpen)?,
             Step::Eof => {
                 self.spoil();
@@ -130,21 +156,26 @@ impl Judge {
                 self.faulted = true;
             }
         }
-        if !matches!(step, Step::Open { .. }) {
+        if !matches!(step, Step::Open { .. } | Step::HoldOpen { .. }) {
             let rose = self.rig.trace[before..].iter().any(|(_, level)| *level);
             prop_assert!(!rose || self.faulted, "the line rose without an open");
         }
         self.limits()
     }
 
-    fn open(&mut self, age: usize, hold: u64) -> Result<(), TestCaseError> {
+    /// A pulse of `hold` milliseconds, or a lease.
+    fn open(&mut self, age: usize, hold: Option<u64>) -> Result<(), TestCaseError> {
         let Some(i) = self.issued.len().checked_sub(age + 1) else { return Ok(()) };
         let it = self.issued[i];
         let fresh = !it.presented && self.rig.now.since(it.at) < ms(500);
         let was_active = self.rig.level;
         let now = self.rig.now;
         self.spoil();
-        self.rig.give(Input::Open { nonce: [it.nonce; 16], visit: VisitId(1), hold: ms(hold) });
+        let nonce = [it.nonce; 16];
+        self.rig.give(match hold {
+            Some(hold) => Input::Open { nonce, visit: VisitId(1), hold: ms(hold) },
+            None => Input::HoldOpen { nonce },
+        });
         if self.rig.level && !was_active {
             prop_assert!(fresh, "a nonce that was used or too old opened");
             if let Some(ended) = self.ended {
@@ -153,7 +184,8 @@ impl Judge {
             let in_a_minute = self.grants.iter().filter(|g| now.since(**g) < ms(60_000)).count();
             prop_assert!(in_a_minute < 20, "{in_a_minute} grants in a minute");
             self.grants.push(now);
-            self.pulse = Some((now, ms(hold.max(200))));
+            self.pulse = Some((now, hold.map_or(LEASE, |h| ms(h.max(200)))));
+            self.lease = hold.is_none();
             self.alive = now;
         } else if !self.faulted && !fresh {
             prop_assert_eq!(self.rig.last(), Reply::Refused(OpenRefusal::Nonce));
@@ -176,6 +208,7 @@ impl Judge {
     /// What must hold of the line after each step.
     fn limits(&mut self) -> Result<(), TestCaseError> {
         if !self.rig.level {
+            self.lease = false;
             if self.pulse.take().is_some() {
                 self.ended = self.rig.trace.last().map(|(at, _)| *at);
             }

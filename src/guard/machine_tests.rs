@@ -6,6 +6,8 @@ use crate::base::time::Tick;
 use crate::ports::{Edge, OpenRefusal};
 use crate::schema::event::EdgeCause;
 use crate::schema::ids::VisitId;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
 
 /// How the line takes a write.
@@ -314,4 +316,92 @@ fn the_last_sixty_four_edges_are_kept() {
     assert_eq!(numbers, (18..=81).collect::<Vec<_>>());
     assert_eq!(rig.machine.edge_after(80).map(|e| e.number), Some(81));
     assert_eq!(rig.machine.edge_after(81), None);
+}
+
+/// A rig whose door is held open since now.
+fn held_open() -> Rig {
+    let mut rig = Rig::new();
+    rig.arm(1);
+    rig.give(Input::HoldOpen { nonce: [1; 16] });
+    assert_eq!((rig.last(), rig.level), (Reply::Opened, true));
+    rig
+}
+
+#[test]
+fn a_lease_that_nobody_renews_ends_by_itself() {
+    let mut rig = held_open();
+    rig.pass_alive(ms(1_999));
+    assert!(rig.level);
+    rig.pass(ms(1));
+    assert!(!rig.level);
+    assert_eq!(rig.causes()[1..], [(true, EdgeCause::HoldOpen), (false, EdgeCause::Deadline)]);
+    rig.give(Input::Renew);
+    assert!(!rig.level, "a lease that is over is not renewed");
+}
+
+#[test]
+fn a_lease_that_is_renewed_lasts_beyond_every_pulse_and_the_open_door() {
+    let mut rig = held_open();
+    for _ in 0..60 {
+        rig.pass_alive(ms(1_000));
+        rig.give(Input::Renew);
+        rig.give(Input::DoorOpen);
+        assert!(rig.level);
+    }
+    rig.arm(2);
+    assert_eq!(rig.open(2, ms(300)), Reply::Refused(OpenRefusal::Coalesced));
+    rig.give(Input::Eof);
+    assert!(!rig.level, "a daemon that is gone holds nothing open");
+}
+
+#[test]
+fn a_grant_is_never_renewed_and_a_hold_needs_a_fresh_nonce() {
+    let mut rig = Rig::opened(ms(1_000));
+    rig.pass_alive(ms(900));
+    rig.give(Input::Renew);
+    rig.pass(ms(100));
+    assert!(!rig.level);
+    rig.pass_alive(ms(1_000));
+    rig.give(Input::HoldOpen { nonce: [1; 16] });
+    assert_eq!((rig.last(), rig.level), (REFUSED_NONCE, false));
+    let mut silent = held_open();
+    silent.pass(ms(1_000));
+    assert!(!silent.level, "without a sign of life a lease is no better than a pulse");
+}
+
+/// A hundred thousand pulses on a clock that stands still between deadlines; none is over what was asked, or over 10 s.
+#[test]
+fn a_hundred_thousand_pulses_never_outlast_their_limit() {
+    let mut rig = Rig::new();
+    let mut rng = ChaCha20Rng::seed_from_u64(17);
+    let mut pulses = 0_u32;
+    while pulses < 100_000 {
+        let nonce = (pulses % 251) as u8;
+        let hold = ms(u64::from(rng.next_u32() % 20_000));
+        rig.arm(nonce);
+        if rig.open(nonce, hold) != Reply::Opened {
+            rig.pass(ms(1_000));
+            continue;
+        }
+        pulses += 1;
+        let since = rig.now;
+        let limit = hold.clamp(ms(200), ms(10_000));
+        let mut grants = 0;
+        while rig.level {
+            // The daemon lives, and asks again and again.
+            rig.give(Input::Heartbeat);
+            rig.arm(nonce);
+            if grants < 3 && rig.open(nonce, ms(10_000)) != Reply::Refused(OpenRefusal::Coalesced) {
+                panic!("a second grant in pulse {pulses}");
+            }
+            grants += 1;
+            rig.pass(ms(250));
+            assert!(!rig.level || rig.now.since(since) < limit, "pulse {pulses} of {hold:?} lasts");
+        }
+        let ended = rig.trace.last().map_or(rig.now, |(at, _)| *at);
+        assert!(ended.since(since) <= limit, "pulse {pulses} of {hold:?} lasted {:?}", ended.since(since));
+        rig.trace.clear();
+        rig.replies.clear();
+        rig.pass(ms(3_000));
+    }
 }

@@ -285,6 +285,8 @@ impl Guard<'_> {
         let input = match request {
             Request::Heartbeat => Input::Heartbeat,
             Request::DoorOpen => Input::DoorOpen,
+            Request::HoldOpen { nonce } => Input::HoldOpen { nonce },
+            Request::Renew => Input::Renew,
             Request::Open { nonce, visit, hold_ms } => {
                 Input::Open { nonce, visit, hold: Duration::from_millis(u64::from(hold_ms)) }
             }

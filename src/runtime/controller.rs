@@ -3,6 +3,7 @@
 //! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
+use super::doorway::{Doorway, Hands};
 use super::recorder::Recorder;
 use super::watch::{SharedWants, Watched};
 use crate::adapters::mqtt::Outbox;
@@ -39,6 +40,7 @@ pub struct Controller {
     /// `Some` when it changed.
     pub renew: MakePolicy,
     pub guard: Box<dyn DoorGuard>,
+    pub doorway: Doorway,
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
     pub people: Box<dyn PeopleStore>,
@@ -95,9 +97,21 @@ impl Controller {
                 }
                 self.show(Screen::IDLE);
             }
-            let deadline = turn.visit.next_deadline().map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
+            self.at_the_door(|door, hands| door.tick(now, hands));
+            let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).min();
+            let deadline = due.map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
             match self.inbox.recv_timeout(deadline.max(Duration::from_millis(1))) {
                 Ok(Watched::Seen(o)) => self.seen(&mut turn, &o),
+                Ok(Watched::Door(news)) => {
+                    let now = self.clock.now();
+                    self.at_the_door(|door, hands| door.news(now, &news, hands));
+                    self.close_if_it_must(&mut turn);
+                }
+                Ok(Watched::DoorLost(what)) => {
+                    let now = self.clock.now();
+                    self.at_the_door(|door, hands| door.lost(now, what, hands));
+                    self.close_if_it_must(&mut turn);
+                }
                 Ok(Watched::Broken(what)) => {
                     self.step(&mut turn, Input::Refuse(Reason::Degraded));
                     self.recorder.record(Event::AlarmModels { what: what.clone() });
@@ -181,6 +195,20 @@ impl Controller {
         self.wants.set(turn.visit.wants(soon), turn.visit.is_running());
     }
 
+    fn at_the_door(&mut self, what: impl FnOnce(&mut Doorway, &mut Hands<'_>)) {
+        let recorder = &self.recorder;
+        let record = |event| recorder.record(event);
+        let (outbox, hold) = (self.outbox.as_ref(), self.hold);
+        what(&mut self.doorway, &mut Hands { guard: &mut *self.guard, record: &record, outbox, hold });
+    }
+
+    /// A visit does not outlive a housing that is opened.
+    fn close_if_it_must(&mut self, turn: &mut Turn) {
+        if let Some(reason) = self.doorway.closed_for().filter(|_| turn.visit.is_running()) {
+            self.step(turn, Input::Refuse(reason));
+        }
+    }
+
     /// Gate 0: why no visit may begin now.
     fn not_ready(&mut self, now: Tick) -> Option<Reason> {
         if self.lockout.locked(now) {
@@ -191,7 +219,7 @@ impl Controller {
         } else if self.guard_lost.load(std::sync::atomic::Ordering::Relaxed) {
             Some(Reason::RelayFault)
         } else {
-            None
+            self.doorway.closed_for()
         }
     }
 
@@ -234,7 +262,11 @@ impl Controller {
             return Err(Some(Reason::JournalFailed));
         }
         let refused = match self.guard.open(d.visit, self.hold) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                let now = self.clock.now();
+                self.at_the_door(|door, hands| door.granted(now, d.visit, hands));
+                return Ok(());
+            }
             Err(r) => r,
         };
         let reason = match refused {
@@ -283,6 +315,7 @@ impl Controller {
             }
         }
         for edge in self.guard.edges() {
+            self.doorway.edge(&edge);
             let (visit, at_ns, cause) = (edge.visit, edge.at.as_nanos(), edge.cause);
             if edge.energised {
                 turn.awaiting = None;

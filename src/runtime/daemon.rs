@@ -2,23 +2,26 @@
 
 use super::capture::{CameraState, Capture};
 use super::controller::Controller;
+use super::doorway::Doorway;
 use super::engine::Engine;
+use super::inputs::Inputs;
 use super::net::Net;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::watch::{SharedWants, Watch};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox};
-use crate::adapters::prompt;
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
 use crate::adapters::relay::spawner::{GuardCommand, Spawner};
 use crate::adapters::store::{EncryptedPeople, SqliteJournal};
 use crate::adapters::system::{SystemClock, random, uuid_v7};
+use crate::adapters::{inputs, prompt};
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::config::sections::GuardKind;
 use crate::domain::access::Lockout;
+use crate::domain::door::Door;
 use crate::domain::visit::{ChallengeSource, Policy};
 use crate::ports::{Journal, PeopleStore, PortError, Recovery};
 use crate::schema::event::{Event, Goal};
@@ -80,6 +83,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         pack: engine.pack().name.clone(),
         precision: engine.precision_name().into(),
         passive_pad,
+        insecure: config.insecure().in_force().into_iter().map(str::to_owned).collect(),
     })?;
     for setting in config.insecure().in_force() {
         recorder.record(Event::SystemInsecure { setting: setting.into() });
@@ -98,6 +102,13 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let slot = Arc::new(LatestSlot::default());
     let wants = Arc::new(SharedWants::default());
     let (watched, inbox) = sync_channel(OBSERVATIONS);
+    let wired = inputs::open(&config.door().inputs, clock.clone())?.map(|first| Inputs {
+        config: config.door().inputs.clone(),
+        clock: clock.clone(),
+        first,
+        out: watched.clone(),
+        stop: stop.clone(),
+    });
     let (watch_beat, control_beat) = (Heartbeat::default(), Heartbeat::default());
     let guard_lost = Arc::new(AtomicBool::new(false));
     let tell = recorder.clone();
@@ -125,6 +136,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         policy,
         renew,
         guard: Box::new(guard),
+        doorway: Doorway::new(Door::new(config.door().rules), config.door().tamper),
         prompt: prompt::open(config.prompt())?,
         recorder: recorder.clone(),
         people: Box::new(people),
@@ -144,6 +156,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let capturing = thread("capture", move || capture.run())?;
     let watching = thread("watch", move || watch.run())?;
     let controlling = thread("controller", move || controller.run())?;
+    let wired = wired.map(|i| thread("inputs", move || i.run())).transpose()?;
     tracing::info!(pack = names, "ready");
     recorder.record(Event::SystemReady {});
 
@@ -180,6 +193,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     }
     let _capture = capturing.join();
     let _watch = watching.join();
+    let _inputs = wired.map(std::thread::JoinHandle::join);
     recorder.record(Event::SystemStopped {});
     recorder.flush();
     if let Some(net) = net {

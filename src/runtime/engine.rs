@@ -271,6 +271,9 @@ impl Judge {
         // Twice what the camera was asked for is not what it delivers.
         policy.max_fps = (2.0 * config.camera().fps as f32).max(70.0);
         policy.min_face_px = r.min_face_px;
+        if let Some(age) = config.insecure().max_frame_age {
+            (policy.max_age, policy.min_fps) = (age, 2.0);
+        }
         Ok(policy)
     }
 

@@ -3,7 +3,9 @@
 pub mod capture;
 pub mod controller;
 pub mod daemon;
+pub mod doorway;
 pub mod engine;
+pub mod inputs;
 pub mod logging;
 pub mod net;
 pub mod recorder;

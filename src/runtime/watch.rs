@@ -4,7 +4,7 @@ use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
 use crate::domain::observation::{Observation, ReliefAsk, Wants};
-use crate::ports::Infer;
+use crate::ports::{Infer, InputNews};
 use crate::vision::frame::Frame;
 use crate::vision::motion::Motion;
 use crate::vision::pipeline::{Pipeline, VisionError};
@@ -21,6 +21,10 @@ pub enum Watched {
     Broken(String),
     /// No further frame will come.
     Ended,
+    /// From the door's inputs, not from the watch.
+    Door(InputNews),
+    /// They cannot be read.
+    DoorLost(String),
 }
 
 /// What the visit wants of the next frame, shared without a lock.

@@ -57,7 +57,7 @@ impl AccessEvent {
                 (refusal(*reason), person.as_ref(), Some(door), Some(*decision_ms), Some(*reason))
             }
             Event::DoorForced {} => (AccessKind::ForcedOpen, None, None, None, None),
-            Event::DoorHeld {} => (AccessKind::HeldOpen, None, None, None, None),
+            Event::DoorHeld { warning: false, .. } => (AccessKind::HeldOpen, None, None, None, None),
             Event::DoorExitRequested {} => (AccessKind::Rex, None, None, None, None),
             Event::CommandAccepted { command, .. } if command == UNLOCK => {
                 (AccessKind::RemoteUnlock, None, None, None, None)
@@ -103,6 +103,7 @@ const fn refusal(reason: Reason) -> AccessKind {
 mod tests {
     use super::*;
     use crate::base::time::WallTime;
+    use crate::schema::event::OpenedBy;
     use crate::schema::ids::{DeviceId, VisitId};
     use crate::schema::record::{Draft, GENESIS};
 
@@ -177,7 +178,7 @@ mod tests {
         let unlock = Event::CommandAccepted { id: "1".into(), command: "unlock".into(), via: "mqtt".into() };
         for (event, kind) in [
             (Event::DoorForced {}, "forced_open"),
-            (Event::DoorHeld {}, "held_open"),
+            (Event::DoorHeld { open_ms: 30_000, warning: false }, "held_open"),
             (Event::DoorExitRequested {}, "rex"),
             (unlock, "remote_unlock"),
         ] {
@@ -195,7 +196,9 @@ mod tests {
     #[test]
     fn other_records_are_no_access() {
         let other = Event::CommandAccepted { id: "1".into(), command: "identify".into(), via: "mqtt".into() };
-        for event in [Event::DoorOpened {}, Event::SystemReady {}, other] {
+        let opened = Event::DoorOpened { by: OpenedBy::Grant, visit: None };
+        let warning = Event::DoorHeld { open_ms: 20_000, warning: true };
+        for event in [opened, warning, Event::SystemReady {}, other] {
             assert_eq!(AccessEvent::of(&record(event), true), None);
         }
     }

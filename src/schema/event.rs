@@ -180,6 +180,8 @@ pub enum EdgeCause {
     Lock,
     DoorOpen,
     Fault,
+    /// The key switch holds the door unlocked, by leases.
+    HoldOpen,
 }
 
 impl EdgeCause {
@@ -196,8 +198,25 @@ impl EdgeCause {
             EdgeCause::Lock => "lock",
             EdgeCause::DoorOpen => "door_open",
             EdgeCause::Fault => "fault",
+            EdgeCause::HoldOpen => "hold_open",
         }
     }
+}
+
+/// What an opening of the door is put down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenedBy {
+    /// Somebody who was let in.
+    Grant,
+    /// The exit button.
+    Exit,
+    /// The key switch that holds the door unlocked.
+    HoldOpen,
+    /// It was open when the contact was first read.
+    Start,
+    /// Nothing: the opening is also `door.forced`.
+    Unknown,
 }
 
 /// One thing that happened.
@@ -263,14 +282,26 @@ pub enum Event {
     /// A second grant came while the line was active: no second pulse, no extension.
     #[serde(rename = "relay.coalesced")]
     RelayCoalesced { visit: VisitId },
+    /// `visit` is that of the grant which this opening is the outcome of.
     #[serde(rename = "door.opened")]
-    DoorOpened {},
+    DoorOpened {
+        by: OpenedBy,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        visit: Option<VisitId>,
+    },
     #[serde(rename = "door.closed")]
-    DoorClosed {},
+    DoorClosed { open_ms: u64 },
     #[serde(rename = "door.forced")]
     DoorForced {},
+    /// Open for longer than it should be; first as a warning.
     #[serde(rename = "door.held")]
-    DoorHeld {},
+    DoorHeld { open_ms: u64, warning: bool },
+    /// Nobody came through after this grant.
+    #[serde(rename = "door.unused")]
+    DoorUnused { visit: VisitId },
+    /// The key switch that holds the door unlocked was turned.
+    #[serde(rename = "door.hold_open")]
+    DoorHoldOpen { active: bool },
     #[serde(rename = "door.exit_requested")]
     DoorExitRequested {},
     #[serde(rename = "command.accepted")]
@@ -299,6 +330,12 @@ pub enum Event {
     /// Attack presentation seen.
     #[serde(rename = "alarm.spoof")]
     AlarmSpoof { visit: VisitId },
+    /// The housing was opened (`active`) or closed.
+    #[serde(rename = "alarm.tamper")]
+    AlarmTamper { active: bool },
+    /// Contact, exit button, tamper or key switch cannot be read.
+    #[serde(rename = "alarm.inputs")]
+    AlarmInputs { what: String },
     #[serde(rename = "alarm.clock")]
     AlarmClock { jump_ms: i64 },
     #[serde(rename = "alarm.disk")]
@@ -306,7 +343,15 @@ pub enum Event {
     #[serde(rename = "alarm.models")]
     AlarmModels { what: String },
     #[serde(rename = "system.started")]
-    SystemStarted { version: String, pack: String, precision: String, passive_pad: bool },
+    SystemStarted {
+        version: String,
+        pack: String,
+        precision: String,
+        passive_pad: bool,
+        /// Settings under `[insecure]` that are in force.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        insecure: Vec<String>,
+    },
     #[serde(rename = "system.stopped")]
     SystemStopped {},
     #[serde(rename = "system.ready")]
@@ -317,6 +362,9 @@ pub enum Event {
     /// The guard is there again.
     #[serde(rename = "system.guard")]
     SystemGuard { what: String },
+    /// The door's inputs can be read again.
+    #[serde(rename = "system.inputs")]
+    SystemInputs { what: String },
     /// A setting under `[insecure]` is in force; repeated at every start.
     #[serde(rename = "system.insecure")]
     SystemInsecure { setting: String },

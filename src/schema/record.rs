@@ -99,6 +99,7 @@ pub fn rfc3339(unix_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::event::OpenedBy;
     use crate::schema::event::{Action, EdgeCause, Goal, Reason, Verdict};
     use crate::schema::ids::{PersonId, VisitId};
     use std::collections::BTreeMap;
@@ -176,7 +177,12 @@ mod tests {
                 r#"{"type":"relay.released","at_ns":5,"cause":"door_open"}"#,
             ),
             (Event::RelayCoalesced { visit: v }, r#"{"type":"relay.coalesced","visit":7}"#),
-            (Event::DoorOpened {}, r#"{"type":"door.opened"}"#),
+            (
+                Event::DoorOpened { by: OpenedBy::Grant, visit: Some(v) },
+                r#"{"type":"door.opened","by":"grant","visit":7}"#,
+            ),
+            (Event::DoorHeld { open_ms: 9, warning: true }, r#"{"type":"door.held","open_ms":9,"warning":true}"#),
+            (Event::AlarmTamper { active: true }, r#"{"type":"alarm.tamper","active":true}"#),
             (
                 Event::PersonEnrolled { person: p(), templates: 3 },
                 r#"{"type":"person.enrolled","person":"ada","templates":3}"#,

@@ -8,6 +8,10 @@ use uuid::Uuid;
 pub const AVAILABILITY: &str = "availability";
 /// [`LockState`], retained.
 pub const LOCK_STATE: &str = "lock/state";
+/// `OPEN` or `CLOSED` by the contact, retained; only of a door that has one.
+pub const DOOR_STATE: &str = "door/state";
+/// `ON` while the housing is open, else `OFF`; retained, only of a terminal with a tamper switch.
+pub const TAMPER_STATE: &str = "tamper/state";
 /// [`super::health::Health`], retained.
 pub const HEALTH: &str = "health";
 /// The last decision as [`super::access::AccessEvent`], retained.

@@ -1,6 +1,8 @@
 //! Cameras and clips behind [`FrameSource`].
 
 pub mod command;
+#[cfg(feature = "v4l2")]
+mod controls;
 pub mod ffmpeg;
 pub mod file;
 pub mod mjpeg;
@@ -17,7 +19,7 @@ use crate::base::time::{Clock, Tick};
 use crate::config::sections::{Camera, CameraKind};
 use crate::ports::{FrameSource, PortError, Recovery};
 use file::{ClipOptions, FileCamera};
-pub use nodes::{CameraInfo, FormatInfo, SizeInfo};
+pub use nodes::{CameraInfo, ControlInfo, FormatInfo, SizeInfo};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,6 +62,14 @@ pub fn list() -> Vec<CameraInfo> {
 /// It cannot be opened, captures nothing, or this build has no V4L2.
 pub fn formats(node: &Path) -> Result<Vec<FormatInfo>, PortError> {
     v4l2::formats(node)
+}
+
+/// The controls of the camera at `node` as they stand.
+///
+/// # Errors
+/// It cannot be opened, or this build has no V4L2.
+pub fn controls_of(node: &Path) -> Result<ControlInfo, PortError> {
+    v4l2::controls_of(node)
 }
 
 /// Whether whoever controls this machine's software controls what the camera shows: files, programs, simulators and

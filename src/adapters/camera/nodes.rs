@@ -172,6 +172,18 @@ pub fn candidates(root: &Path) -> String {
     format!("set camera.device to one of: {}", each.collect::<Vec<_>>().join(", "))
 }
 
+/// What a camera says of its controls; those that it does not have are absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ControlInfo {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain: Option<i64>,
+    /// 0: the filter is off; `None` also where the camera finds out by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_line_hz: Option<i64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Stands in for `v4l2.rs` in a build without it.
 
-use super::FormatInfo;
+use super::{ControlInfo, FormatInfo};
 use crate::base::time::Clock;
 use crate::config::sections::Camera;
 use crate::ports::{FrameSource, PortError, Recovery};
@@ -23,6 +23,14 @@ pub fn open(camera: &Camera, _clock: Arc<dyn Clock>, _epoch: u32) -> Result<Box<
 /// # Errors
 /// Always.
 pub fn formats(node: &Path) -> Result<Vec<FormatInfo>, PortError> {
+    Err(absent(&node.display().to_string()))
+}
+
+/// Says what is missing.
+///
+/// # Errors
+/// Always.
+pub fn controls_of(node: &Path) -> Result<ControlInfo, PortError> {
     Err(absent(&node.display().to_string()))
 }
 

@@ -26,6 +26,8 @@ pub(super) struct States {
     /// The newest record that is known to be committed.
     pub(super) newest: u64,
     pub(super) lock: Option<LockState>,
+    pub(super) door_open: Option<bool>,
+    pub(super) tamper: Option<bool>,
     pub(super) health: Option<String>,
     pub(super) last_access: Option<String>,
 }
@@ -109,6 +111,16 @@ impl Outbox {
         self.states.send_modify(|s| s.lock = Some(state));
     }
 
+    /// What `door/state` is from now on.
+    pub fn door_open(&self, open: bool) {
+        self.states.send_modify(|s| s.door_open = Some(open));
+    }
+
+    /// What `tamper/state` is from now on.
+    pub fn tamper(&self, active: bool) {
+        self.states.send_modify(|s| s.tamper = Some(active));
+    }
+
     /// What `health` is from now on.
     pub fn health(&self, health: &Health) {
         let text = health.text();
@@ -179,7 +191,7 @@ mod tests {
     fn a_forced_door_is_an_event_but_not_the_last_decision() {
         let (outbox, mut inbox) = channel(false);
         outbox.recorded(&record(1, Event::DoorForced {}));
-        outbox.recorded(&record(2, Event::DoorOpened {}));
+        outbox.recorded(&record(2, Event::DoorClosed { open_ms: 9 }));
         assert!(inbox.live.try_recv().is_ok_and(|t| t.contains("forced_open")));
         assert!(inbox.live.try_recv().is_err());
         assert_eq!(inbox.states.borrow().last_access, None);

@@ -52,16 +52,18 @@ struct Slot {
 }
 
 const LOCK: usize = 0;
-const HEALTH: usize = 1;
-const LAST_ACCESS: usize = 2;
-const HEAD: usize = 3;
+const DOOR: usize = 1;
+const TAMPER: usize = 2;
+const HEALTH: usize = 3;
+const LAST_ACCESS: usize = 4;
+const HEAD: usize = 5;
 
 pub(super) struct Session<'a> {
     client: AsyncClient,
     topics: &'a Topics,
     inbox: &'a mut Inbox,
     pump: &'a mut LogPump,
-    slots: [Slot; 4],
+    slots: [Slot; 6],
     /// `log/head` was read when the newest record was this one.
     head_of: Option<u64>,
     head: Option<String>,
@@ -121,7 +123,14 @@ impl<'a> Session<'a> {
             topics,
             inbox,
             pump,
-            slots: [slot(topics::LOCK_STATE), slot(topics::HEALTH), slot(topics::LAST_ACCESS), slot(topics::LOG_HEAD)],
+            slots: [
+                slot(topics::LOCK_STATE),
+                slot(topics::DOOR_STATE),
+                slot(topics::TAMPER_STATE),
+                slot(topics::HEALTH),
+                slot(topics::LAST_ACCESS),
+                slot(topics::LOG_HEAD),
+            ],
             head_of: None,
             head: None,
             acks: JoinSet::new(),
@@ -213,8 +222,16 @@ impl<'a> Session<'a> {
             self.head_of = self.head.is_some().then_some(states.newest);
         }
         let head = self.head.clone();
-        let texts = [(LOCK, states.lock.map(|l| l.word().to_owned())), (HEALTH, states.health)];
-        for (at, text) in texts.into_iter().chain([(LAST_ACCESS, states.last_access), (HEAD, head)]) {
+        let word = |on: &str, off: &str, state: Option<bool>| state.map(|s| if s { on } else { off }.to_owned());
+        let texts = [
+            (LOCK, states.lock.map(|l| l.word().to_owned())),
+            (DOOR, word("OPEN", "CLOSED", states.door_open)),
+            (TAMPER, word("ON", "OFF", states.tamper)),
+            (HEALTH, states.health),
+            (LAST_ACCESS, states.last_access),
+            (HEAD, head),
+        ];
+        for (at, text) in texts {
             let slot = &mut self.slots[at];
             let Some(text) = text.filter(|t| !slot.flying && slot.sent.as_ref() != Some(t)) else { continue };
             slot.sent = Some(text.clone());

@@ -6,7 +6,7 @@ use crate::domain::screen::{Advice, Phase, Screen};
 use crate::schema::event::{Action, Verdict};
 
 /// One text in each of [`LANGUAGES`], in their order.
-type Row = [&'static str; LANGUAGES.len()];
+pub type Row = [&'static str; LANGUAGES.len()];
 
 /// The column of `language`.
 #[must_use]
@@ -23,7 +23,7 @@ pub fn line(screen: &Screen, column: usize) -> String {
         (None, Some(a)) => {
             let (done, of) = screen.progress;
             let step = if of > 0 { format!("[{}/{of}] ", done.saturating_add(1).min(of)) } else { String::new() };
-            parts.push(format!("{step}{}", action(a)[column]));
+            parts.push(format!("{step}{}", with_arrow(a, column)));
             if screen.left > 1 {
                 parts.push(more_times(column, screen.left));
             }
@@ -36,56 +36,264 @@ pub fn line(screen: &Screen, column: usize) -> String {
 }
 
 /// How often something is still to be done.
-fn more_times(column: usize, left: u8) -> String {
-    let row: Row = ["{} more times", "noch {} Mal"];
+#[must_use]
+pub fn more_times(column: usize, left: u8) -> String {
+    let row: Row = ["{} more times", "noch {} Mal", "{} veces más", "encore {} fois", "还有{}次", "あと{}回"];
     row[column].replace("{}", &left.to_string())
 }
 
-const fn phase(p: Phase) -> Row {
+/// What is said while nothing is asked and nothing is decided.
+#[must_use]
+pub const fn phase(p: Phase) -> Row {
     match p {
-        Phase::Idle => ["Ready", "Bereit"],
-        Phase::Looking => ["Look at the camera", "Bitte in die Kamera sehen"],
-        Phase::Challenge => ["Wait for the next step", "Auf den nächsten Schritt warten"],
-        Phase::Light => ["Look at the display and hold still", "Auf den Bildschirm sehen und still halten"],
-        Phase::Done => ["Done", "Fertig"],
-        Phase::Unavailable => ["Out of service", "Außer Betrieb"],
+        Phase::Idle => ["Ready", "Bereit", "Listo", "Prêt", "就绪", "準備完了"],
+        Phase::Looking => [
+            "Look at the camera",
+            "Bitte in die Kamera sehen",
+            "Mire a la cámara",
+            "Regardez la caméra",
+            "请看摄像头",
+            "カメラを見てください",
+        ],
+        Phase::Challenge => [
+            "Wait for the next step",
+            "Auf den nächsten Schritt warten",
+            "Espere el siguiente paso",
+            "Attendez la prochaine étape",
+            "请等待下一步",
+            "次の指示をお待ちください",
+        ],
+        Phase::Light => [
+            "Look at the display and hold still",
+            "Auf den Bildschirm sehen und still halten",
+            "Mire la pantalla y no se mueva",
+            "Regardez l’écran sans bouger",
+            "请看屏幕，保持不动",
+            "画面を見て、動かないでください",
+        ],
+        Phase::Done => ["Done", "Fertig", "Terminado", "Terminé", "完成", "終了しました"],
+        Phase::Unavailable => [
+            "Out of service",
+            "Außer Betrieb",
+            "Fuera de servicio",
+            "Hors service",
+            "暂停使用",
+            "ただいま使用できません",
+        ],
     }
 }
 
-const fn verdict(v: Verdict) -> Row {
+/// How it ended.
+#[must_use]
+pub const fn verdict(v: Verdict) -> Row {
     match v {
-        Verdict::Granted => ["Welcome", "Willkommen"],
-        Verdict::Denied => ["No entry", "Kein Zutritt"],
-        Verdict::TryAgain => ["Please try again", "Bitte noch einmal versuchen"],
+        // "Adelante" and "Bienvenue", not "Bienvenido": nobody's sex is guessed.
+        Verdict::Granted => ["Welcome", "Willkommen", "Adelante", "Bienvenue", "欢迎", "どうぞお入りください"],
+        Verdict::Denied => {
+            ["No entry", "Kein Zutritt", "Acceso denegado", "Accès refusé", "禁止通行", "入室できません"]
+        }
+        Verdict::TryAgain => [
+            "Please try again",
+            "Bitte noch einmal versuchen",
+            "Inténtelo de nuevo",
+            "Veuillez réessayer",
+            "请重试",
+            "もう一度お試しください",
+        ],
     }
 }
 
-const fn action(a: Action) -> Row {
+/// What is to be done, without the arrow: [`line()`] writes one, a panel draws one. Left and right are the person's own.
+#[must_use]
+pub const fn action(a: Action) -> Row {
     match a {
-        Action::Blink => ["Blink with both eyes", "Mit beiden Augen blinzeln"],
-        Action::TurnLeft => ["<-- Turn your head to the LEFT", "<-- Kopf nach LINKS drehen"],
-        Action::TurnRight => ["Turn your head to the RIGHT -->", "Kopf nach RECHTS drehen -->"],
-        Action::Centre => ["Look straight ahead", "Geradeaus sehen"],
-        Action::Smile => ["Smile", "Lächeln"],
-        Action::MouthOpen => ["Open your mouth wide", "Mund weit öffnen"],
-        Action::BrowRaise => ["Raise your eyebrows", "Augenbrauen heben"],
-        Action::WinkLeft => ["<-- Close your LEFT eye", "<-- LINKES Auge schließen"],
-        Action::WinkRight => ["Close your RIGHT eye -->", "RECHTES Auge schließen -->"],
-        Action::Tongue => ["Show your tongue", "Zunge zeigen"],
-        Action::Nod => ["Nod once", "Einmal nicken"],
+        Action::Blink => [
+            "Blink with both eyes",
+            "Mit beiden Augen blinzeln",
+            "Parpadee con ambos ojos",
+            "Clignez des deux yeux",
+            "请眨双眼",
+            "両目でまばたきしてください",
+        ],
+        Action::TurnLeft => [
+            "Turn your head to the LEFT",
+            "Kopf nach LINKS drehen",
+            "Gire la cabeza a la IZQUIERDA",
+            "Tournez la tête à GAUCHE",
+            "请向左转头",
+            "顔を左に向けてください",
+        ],
+        Action::TurnRight => [
+            "Turn your head to the RIGHT",
+            "Kopf nach RECHTS drehen",
+            "Gire la cabeza a la DERECHA",
+            "Tournez la tête à DROITE",
+            "请向右转头",
+            "顔を右に向けてください",
+        ],
+        Action::Centre => [
+            "Look straight ahead",
+            "Geradeaus sehen",
+            "Mire al frente",
+            "Regardez droit devant",
+            "请正视前方",
+            "正面を向いてください",
+        ],
+        Action::Smile => ["Smile", "Lächeln", "Sonría", "Souriez", "请微笑", "にっこり笑ってください"],
+        Action::MouthOpen => [
+            "Open your mouth wide",
+            "Mund weit öffnen",
+            "Abra bien la boca",
+            "Ouvrez grand la bouche",
+            "请张大嘴",
+            "口を大きく開けてください",
+        ],
+        Action::BrowRaise => [
+            "Raise your eyebrows",
+            "Augenbrauen heben",
+            "Levante las cejas",
+            "Levez les sourcils",
+            "请扬起眉毛",
+            "眉を上げてください",
+        ],
+        Action::WinkLeft => [
+            "Close your LEFT eye",
+            "LINKES Auge schließen",
+            "Cierre el ojo IZQUIERDO",
+            "Fermez l’œil GAUCHE",
+            "请闭上左眼",
+            "左目を閉じてください",
+        ],
+        Action::WinkRight => [
+            "Close your RIGHT eye",
+            "RECHTES Auge schließen",
+            "Cierre el ojo DERECHO",
+            "Fermez l’œil DROIT",
+            "请闭上右眼",
+            "右目を閉じてください",
+        ],
+        Action::Tongue => [
+            "Show your tongue",
+            "Zunge zeigen",
+            "Saque la lengua",
+            "Tirez la langue",
+            "请伸出舌头",
+            "舌を出してください",
+        ],
+        Action::Nod => [
+            "Nod once",
+            "Einmal nicken",
+            "Asienta una vez con la cabeza",
+            "Hochez la tête une fois",
+            "请点一下头",
+            "一度うなずいてください",
+        ],
     }
 }
 
-const fn advice(a: Advice) -> Row {
+/// What would help.
+#[must_use]
+pub const fn advice(a: Advice) -> Row {
     match a {
-        Advice::ComeCloser => ["Come closer", "Näher kommen"],
-        Advice::HoldStill => ["Hold still", "Still halten"],
-        Advice::MoreLight => ["It is too dark here", "Hier ist es zu dunkel"],
-        Advice::LessLight => ["There is too much light", "Hier ist es zu hell"],
-        Advice::FaceTheCamera => ["Face the camera", "Gesicht zur Kamera drehen"],
-        Advice::OneAtATime => ["One person at a time", "Bitte einzeln"],
-        Advice::Later => ["Try again later", "Später noch einmal versuchen"],
-        Advice::OtherWay => ["Please use your card or ring", "Bitte Karte benutzen oder klingeln"],
+        Advice::ComeCloser => {
+            ["Come closer", "Näher kommen", "Acérquese", "Approchez-vous", "请靠近一些", "もう少し近づいてください"]
+        }
+        Advice::HoldStill => {
+            ["Hold still", "Still halten", "No se mueva", "Ne bougez pas", "请保持不动", "動かないでください"]
+        }
+        Advice::MoreLight => [
+            "It is too dark here",
+            "Hier ist es zu dunkel",
+            "Hay poca luz",
+            "Il fait trop sombre",
+            "光线太暗",
+            "暗すぎます",
+        ],
+        Advice::LessLight => [
+            "There is too much light",
+            "Hier ist es zu hell",
+            "Hay demasiada luz",
+            "Il y a trop de lumière",
+            "光线太强",
+            "明るすぎます",
+        ],
+        Advice::FaceTheCamera => [
+            "Face the camera",
+            "Gesicht zur Kamera drehen",
+            "Póngase de cara a la cámara",
+            "Mettez-vous face à la caméra",
+            "请正对摄像头",
+            "カメラに顔を向けてください",
+        ],
+        Advice::OneAtATime => [
+            "One person at a time",
+            "Bitte einzeln",
+            "Una sola persona a la vez",
+            "Une personne à la fois",
+            "请一次一人",
+            "お一人ずつお願いします",
+        ],
+        Advice::Later => [
+            "Try again later",
+            "Später noch einmal versuchen",
+            "Inténtelo más tarde",
+            "Réessayez plus tard",
+            "请稍后再试",
+            "しばらくしてからお試しください",
+        ],
+        Advice::OtherWay => [
+            "Please use your card or ring",
+            "Bitte Karte benutzen oder klingeln",
+            "Use su tarjeta o llame al timbre",
+            "Utilisez votre badge ou sonnez",
+            "请刷卡或按门铃",
+            "カードを使うか、呼び鈴を押してください",
+        ],
+    }
+}
+
+/// Everything that may be said in the language of `column`.
+#[must_use]
+pub fn every(column: usize) -> Vec<String> {
+    use Advice::{ComeCloser, FaceTheCamera, HoldStill, Later, LessLight, MoreLight, OneAtATime, OtherWay};
+    use Phase::{Challenge, Done, Idle, Light, Looking, Unavailable};
+    let phases = [Idle, Looking, Challenge, Light, Done, Unavailable].map(phase);
+    let verdicts = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain].map(verdict);
+    let advices = [ComeCloser, HoldStill, MoreLight, LessLight, FaceTheCamera, OneAtATime, Later, OtherWay].map(advice);
+    let rows = phases.into_iter().chain(verdicts).chain(Action::ALL.map(action)).chain(advices);
+    rows.map(|r| r[column].to_owned()).chain((0..=9).map(|n| more_times(column, n))).collect()
+}
+
+/// The side that an action goes to, as the person sees it; an arrow points there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Left,
+    Right,
+}
+
+/// Facing the display, the person's left is the display's left edge, as in a mirror.
+#[must_use]
+pub const fn side(a: Action) -> Option<Side> {
+    match a {
+        Action::TurnLeft | Action::WinkLeft => Some(Side::Left),
+        Action::TurnRight | Action::WinkRight => Some(Side::Right),
+        Action::Blink
+        | Action::Centre
+        | Action::Smile
+        | Action::MouthOpen
+        | Action::BrowRaise
+        | Action::Tongue
+        | Action::Nod => None,
+    }
+}
+
+/// The action with an arrow on the side that it goes to.
+fn with_arrow(a: Action, column: usize) -> String {
+    let text = action(a)[column];
+    match side(a) {
+        Some(Side::Left) => format!("<-- {text}"),
+        Some(Side::Right) => format!("{text} -->"),
+        None => text.to_owned(),
     }
 }
 
@@ -137,17 +345,24 @@ mod tests {
             }
         }
         for row in &rows {
-            assert_ne!(row[0], row[1], "not translated");
+            let different: std::collections::HashSet<&str> = row.iter().copied().collect();
+            assert_eq!(different.len(), LANGUAGES.len(), "not translated: {row:?}");
         }
     }
 
     #[test]
     fn left_and_right_point_where_they_say_in_every_language() {
-        for column in 0..LANGUAGES.len() {
+        let words = [("LEFT", "RIGHT"), ("LINK", "RECHT"), ("IZQUIERD", "DERECH"), ("GAUCHE", "DROIT"), ("左", "右")];
+        for (column, language) in LANGUAGES.iter().enumerate() {
+            let (left_word, right_word) = words[column.min(4)];
             for (left, right) in [(Action::TurnLeft, Action::TurnRight), (Action::WinkLeft, Action::WinkRight)] {
-                assert!(action(left)[column].starts_with("<-- ") && action(right)[column].ends_with(" -->"));
+                let (l, r) = (with_arrow(left, column), with_arrow(right, column));
+                assert!(l.starts_with("<-- ") && !l.contains("-->") && r.ends_with(" -->") && !r.contains("<--"));
+                assert!(l.contains(left_word) && !l.contains(right_word), "{language}: {l}");
+                assert!(r.contains(right_word) && !r.contains(left_word), "{language}: {r}");
             }
         }
+        assert!(ACTIONS.iter().filter(|a| side(**a).is_some()).count() == 4);
     }
 
     #[test]

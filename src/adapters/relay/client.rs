@@ -107,15 +107,6 @@ impl GuardClient {
         }
     }
 
-    /// Tells the guard that the door has been opened, so that the pulse may end.
-    ///
-    /// # Errors
-    /// The guard is gone; it has then ended the pulse already.
-    pub fn door_opened(&mut self) -> Result<(), PortError> {
-        self.tend();
-        self.send(Request::DoorOpen)
-    }
-
     /// Connects if there is no connection, and takes in what the guard has sent. Never waits.
     fn tend(&mut self) {
         if self.link.is_none() && self.tried.is_none_or(|at| at.elapsed() >= RECONNECT) {
@@ -200,7 +191,8 @@ impl GuardClient {
         let _woken = poll(&mut [PollFd::from_borrowed_fd(link.socket.as_fd(), PollFlags::IN)], Some(&left));
     }
 
-    fn try_open(&mut self, visit: VisitId, hold: Duration) -> Result<(), OpenRefusal> {
+    /// Arms, and uses the nonce for what `request` makes of it.
+    fn try_open(&mut self, request: impl FnOnce([u8; 16]) -> Request) -> Result<(), OpenRefusal> {
         let until = Instant::now() + OPEN_MAX;
         self.tend();
         while !self.connected() {
@@ -213,13 +205,21 @@ impl GuardClient {
         let gone = |_: PortError| OpenRefusal::Unavailable;
         self.send(Request::Arm).map_err(gone)?;
         let Some(Answer::Armed { nonce }) = self.answer(until) else { return Err(OpenRefusal::Unavailable) };
-        let hold_ms = u32::try_from(hold.as_millis()).unwrap_or(u32::MAX);
-        self.send(Request::Open { nonce, visit, hold_ms }).map_err(gone)?;
+        self.send(request(nonce)).map_err(gone)?;
         match self.answer(until) {
             Some(Answer::Opened) => Ok(()),
             Some(Answer::Refused(why)) => Err(why),
             _ => Err(OpenRefusal::Unavailable),
         }
+    }
+
+    fn unlock(&mut self, request: impl FnOnce([u8; 16]) -> Request) -> Result<(), OpenRefusal> {
+        let outcome = self.try_open(request);
+        if outcome == Err(OpenRefusal::Unavailable) && self.link.is_some() {
+            // The guard may open late. Hanging up makes it release the line, as nobody waits for that pulse any more.
+            self.drop_link("the guard did not answer in time");
+        }
+        outcome
     }
 
     fn unreachable(&self) -> PortError {
@@ -234,12 +234,22 @@ impl GuardClient {
 
 impl DoorGuard for GuardClient {
     fn open(&mut self, visit: VisitId, hold: Duration) -> Result<(), OpenRefusal> {
-        let outcome = self.try_open(visit, hold);
-        if outcome == Err(OpenRefusal::Unavailable) && self.link.is_some() {
-            // The guard may open late. Hanging up makes it release the line, as nobody waits for that pulse any more.
-            self.drop_link("the guard did not answer in time");
-        }
-        outcome
+        let hold_ms = u32::try_from(hold.as_millis()).unwrap_or(u32::MAX);
+        self.unlock(|nonce| Request::Open { nonce, visit, hold_ms })
+    }
+
+    fn door_opened(&mut self) -> Result<(), PortError> {
+        self.tend();
+        self.send(Request::DoorOpen)
+    }
+
+    fn hold_open(&mut self) -> Result<(), OpenRefusal> {
+        self.unlock(|nonce| Request::HoldOpen { nonce })
+    }
+
+    fn renew(&mut self) -> Result<(), PortError> {
+        self.tend();
+        self.send(Request::Renew)
     }
 
     fn heartbeat(&mut self) -> Result<(), PortError> {

@@ -5,29 +5,11 @@
 //! died is followed by `cardea guard --lock`.
 
 use super::line::{CONSUMER, GpioSpec, Held};
+use crate::adapters::gpio::{self, Found, Wanted};
 use crate::config::sections::Bias;
 use crate::ports::{PortError, Recovery};
+use gpiocdev::Request;
 use gpiocdev::line::{self, Value};
-use gpiocdev::{Chip, Request};
-use std::path::PathBuf;
-
-/// A line of that name that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    chip: PathBuf,
-    label: String,
-    offset: u32,
-    /// Who owns it; the empty text is an owner without a name.
-    owner: Option<String>,
-}
-
-/// What a search over all chips brought.
-#[derive(Debug, Default)]
-struct Search {
-    found: Vec<Found>,
-    labels: Vec<String>,
-    refused: Vec<String>,
-}
 
 /// Takes the line; its inactive level is part of the very request, so that the pin never shows another one.
 ///
@@ -68,60 +50,8 @@ pub fn describe(spec: &GpioSpec) -> Result<String, PortError> {
 }
 
 fn find(spec: &GpioSpec) -> Result<Found, PortError> {
-    only(spec, search(spec))
-}
-
-/// One hit, or words that say why not.
-fn only(spec: &GpioSpec, search: Search) -> Result<Found, PortError> {
-    let failed = |cause: String, hint: &str| {
-        let of = spec.chip.as_ref().map(|c| format!(" of the chip {c}")).unwrap_or_default();
-        Err(PortError::new(format!("find the relay line {}{of}", spec.name), cause, hint, Recovery::Fatal))
-    };
-    let Search { mut found, labels, refused } = search;
-    match (found.pop(), found.is_empty()) {
-        (Some(line), true) => Ok(line),
-        (Some(line), false) => {
-            let all: Vec<_> = found.iter().chain([&line]).map(|f| f.label.as_str()).collect();
-            failed(format!("several chips have it: {}", all.join(", ")), "name one of them in door.relay.chip")
-        }
-        (None, _) if !refused.is_empty() => {
-            failed(refused.join(", "), "let the guard's user be in the group gpio, and its unit allow char-gpiochip")
-        }
-        (None, _) if labels.is_empty() => {
-            failed("this machine has no GPIO chip".into(), "load the board's driver, or set door.relay.kind = \"sim\"")
-        }
-        (None, _) => failed(
-            format!("no chip has it; chips here: {}", labels.join(", ")),
-            "set door.relay.line to a name that gpioinfo shows",
-        ),
-    }
-}
-
-fn search(spec: &GpioSpec) -> Search {
-    let mut search = Search::default();
-    let chips = match gpiocdev::chip::chips() {
-        Ok(chips) => chips,
-        Err(e) => return Search { refused: vec![format!("/dev: {e}")], ..search },
-    };
-    for path in chips {
-        let opened = Chip::from_path(&path).and_then(|chip| chip.info().map(|info| (chip, info)));
-        let (chip, info) = match opened {
-            Ok(opened) => opened,
-            Err(e) => {
-                search.refused.push(format!("{}: {e}", path.display()));
-                continue;
-            }
-        };
-        search.labels.push(info.label.clone());
-        if spec.chip.as_ref().is_some_and(|label| *label != info.label) {
-            continue;
-        }
-        for line in chip.line_info_iter().into_iter().flatten().flatten().filter(|l| l.name == spec.name) {
-            let owner = line.used.then(|| line.consumer.clone());
-            search.found.push(Found { chip: path.clone(), label: info.label.clone(), offset: line.offset, owner });
-        }
-    }
-    search
+    let (key, chip_key) = ("door.relay.line", "door.relay.chip");
+    gpio::find(&Wanted { what: "relay line", key, chip_key, name: &spec.name, chip: spec.chip.as_deref() })
 }
 
 /// A refusal never passes for silence: whoever reads this must know whether the door is in safe hands.
@@ -159,33 +89,6 @@ mod tests {
 
     fn spec(chip: Option<&str>) -> GpioSpec {
         GpioSpec { name: "GPIO17".into(), chip: chip.map(Into::into), active_low: false, bias: Bias::AsIs }
-    }
-
-    fn hit(label: &str) -> Found {
-        Found { chip: "/dev/gpiochip0".into(), label: label.into(), offset: 17, owner: None }
-    }
-
-    fn told(search: Search) -> String {
-        only(&spec(None), search).expect_err("it is no line").to_string()
-    }
-
-    #[test]
-    fn one_hit_is_the_line_and_two_ask_for_the_chip() {
-        let one = Search { found: vec![hit("pinctrl-rp1")], labels: vec!["pinctrl-rp1".into()], refused: vec![] };
-        assert_eq!(only(&spec(None), one).expect("the line"), hit("pinctrl-rp1"));
-        let two = Search { found: vec![hit("a"), hit("b")], ..Search::default() };
-        let text = told(two);
-        assert!(text.contains("several chips have it: a, b; name one of them in door.relay.chip"), "{text}");
-    }
-
-    #[test]
-    fn a_line_that_is_not_found_is_told_with_what_there_is() {
-        assert!(told(Search::default()).contains("no GPIO chip"));
-        let text = told(Search { labels: vec!["pinctrl-rp1".into()], ..Search::default() });
-        assert!(text.contains("chips here: pinctrl-rp1"), "{text}");
-        let refused = vec!["/dev/gpiochip0: Permission denied".to_owned()];
-        let text = told(Search { refused, ..Search::default() });
-        assert!(text.contains("Permission denied") && text.contains("group gpio"), "{text}");
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub enum Request {
     Heartbeat,
     /// The door sensor says open: the pulse may end.
     DoorOpen,
+    /// Unlocked for one lease.
+    HoldOpen {
+        nonce: [u8; 16],
+    },
+    /// One lease more from now; of a line that is not held open, nothing.
+    Renew,
 }
 
 /// From the guard.
@@ -98,6 +104,8 @@ const ARM: u8 = 1;
 const OPEN: u8 = 2;
 const HEARTBEAT: u8 = 3;
 const DOOR_OPEN: u8 = 4;
+const HOLD_OPEN: u8 = 5;
+const RENEW: u8 = 6;
 const HELLO: u8 = 0x81;
 const BUSY: u8 = 0x82;
 const ARMED: u8 = 0x83;
@@ -113,6 +121,12 @@ impl Request {
             Request::Arm => Packet::new(ARM),
             Request::Heartbeat => Packet::new(HEARTBEAT),
             Request::DoorOpen => Packet::new(DOOR_OPEN),
+            Request::Renew => Packet::new(RENEW),
+            Request::HoldOpen { nonce } => {
+                let mut p = Packet::new(HOLD_OPEN);
+                p.put(&nonce);
+                p
+            }
             Request::Open { nonce, visit, hold_ms } => {
                 let mut p = Packet::new(OPEN);
                 p.put(&nonce);
@@ -131,6 +145,8 @@ impl Request {
             ARM => Request::Arm,
             HEARTBEAT => Request::Heartbeat,
             DOOR_OPEN => Request::DoorOpen,
+            RENEW => Request::Renew,
+            HOLD_OPEN => Request::HoldOpen { nonce: r.take()? },
             OPEN => Request::Open {
                 nonce: r.take()?,
                 visit: VisitId(u64::from_le_bytes(r.take()?)),
@@ -146,7 +162,7 @@ const REFUSALS: [OpenRefusal; 5] =
     [OpenRefusal::Coalesced, OpenRefusal::Rate, OpenRefusal::Fault, OpenRefusal::Nonce, OpenRefusal::Unavailable];
 
 /// The causes; a place in this list is the number on the wire, so it only grows at its end.
-const CAUSES: [EdgeCause; 9] = [
+const CAUSES: [EdgeCause; 10] = [
     EdgeCause::Start,
     EdgeCause::Grant,
     EdgeCause::Deadline,
@@ -156,6 +172,7 @@ const CAUSES: [EdgeCause; 9] = [
     EdgeCause::Lock,
     EdgeCause::DoorOpen,
     EdgeCause::Fault,
+    EdgeCause::HoldOpen,
 ];
 
 /// The cause of that word in an edges file.

@@ -1,6 +1,6 @@
 //! `cardea doctor camera`: what cameras there are, what each offers, and how the configured one delivers.
 
-use crate::adapters::camera::{self, CameraInfo, FormatInfo};
+use crate::adapters::camera::{self, CameraInfo, ControlInfo, FormatInfo};
 use crate::adapters::system::SystemClock;
 use crate::base::time::{Clock, Tick};
 use crate::cli::{Exit, Globals, Outcome, load_config, state};
@@ -28,6 +28,7 @@ struct Listed {
     #[serde(flatten)]
     info: CameraInfo,
     formats: Vec<FormatInfo>,
+    controls: ControlInfo,
     /// Why the formats could not be asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -91,9 +92,10 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Outcome {
 }
 
 fn listed(info: CameraInfo) -> Listed {
+    let controls = camera::controls_of(&info.node).unwrap_or_default();
     match camera::formats(&info.node) {
-        Ok(formats) => Listed { info, formats, error: None },
-        Err(e) => Listed { info, formats: Vec::new(), error: Some(e.cause) },
+        Ok(formats) => Listed { info, formats, controls, error: None },
+        Err(e) => Listed { info, formats: Vec::new(), controls, error: Some(e.cause) },
     }
 }
 
@@ -170,6 +172,12 @@ fn lines(listed: &Listed) -> String {
         let used = if format.usable { "" } else { "  (not read)" };
         text += &format!("  {} {}{used}\n", format.name, sizes.collect::<Vec<_>>().join(" "));
     }
+    let c = &listed.controls;
+    let controls = [("exposure_us", c.exposure_us), ("gain", c.gain), ("power_line_hz", c.power_line_hz)].into_iter();
+    let controls: Vec<String> = controls.filter_map(|(name, v)| Some(format!("{name} = {}", v?))).collect();
+    if !controls.is_empty() {
+        text += &format!("  {}\n", controls.join(", "));
+    }
     if let Some(error) = &listed.error {
         text += &format!("  {error}\n");
     }
@@ -225,11 +233,12 @@ mod tests {
         let format = |name: &str, usable, sizes| FormatInfo { name: name.into(), usable, sizes };
         let formats =
             vec![format("MJPG", true, vec![size(vec![30.0, 15.0])]), format("H264", false, vec![size(Vec::new())])];
-        let text = lines(&Listed { info, formats, error: None });
+        let controls = ControlInfo { gain: Some(32), power_line_hz: Some(50), ..ControlInfo::default() };
+        let text = lines(&Listed { info, formats, controls, error: None });
         assert_eq!(
             text,
             "/dev/video0  v4l2 uvcvideo 046d:0825 `HD Webcam` at pci/1-1\n  also /dev/v4l/by-id/usb-ACME\n  \
-             MJPG 640x480@30/15\n  H264 640x480  (not read)\n"
+             MJPG 640x480@30/15\n  H264 640x480  (not read)\n  gain = 32, power_line_hz = 50\n"
         );
     }
 }

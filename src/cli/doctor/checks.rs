@@ -215,7 +215,7 @@ pub(super) fn insecure(in_force: &[&str]) -> Vec<Check> {
         return vec![Check::ok("insecure", "no insecure setting is on")];
     }
     let warn = |name: &&str| {
-        let fix = format!("set insecure.{name} = false before this machine guards a door");
+        let fix = format!("take insecure.{name} out of the configuration before this machine guards a door");
         Check::warn("insecure", format!("insecure.{name} is on"), fix)
     };
     in_force.iter().map(warn).collect()

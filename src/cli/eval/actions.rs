@@ -143,6 +143,7 @@ impl Tally {
             } else {
                 events.iter().filter(|e| e.action == action).map(|e| (time(e.first), time(e.last))).collect()
             };
+            let due = if action == Action::Smile { joined(due) } else { due };
             for (from, to) in due.into_iter().filter(|(from, _)| *from <= end) {
                 counts.n += 1;
                 let found = alarms.iter().position(|s| s.onset <= to + slack && s.at + slack >= from);
@@ -198,6 +199,18 @@ impl Tally {
     }
 }
 
+/// A smile that shows teeth and then none, labelled as two, is one that was never let go of.
+fn joined(due: Vec<(Tick, Tick)>) -> Vec<(Tick, Tick)> {
+    let mut all: Vec<(Tick, Tick)> = Vec::new();
+    for (from, to) in due {
+        match all.last_mut() {
+            Some(last) if from <= last.1 + SLACK => last.1 = last.1.max(to),
+            _ => all.push((from, to)),
+        }
+    }
+    all
+}
+
 /// Actions that have a way back.
 pub fn is_away(action: Action) -> bool {
     matches!(action, Action::TurnLeft | Action::TurnRight | Action::Nod)
@@ -220,5 +233,18 @@ pub fn frame_time(observations: &[Observation], frame: u64, fps: f64) -> Tick {
         None => observations.last().map_or(Tick::ZERO, |l| {
             l.captured + Duration::from_secs_f64(frame.saturating_sub(l.frame) as f64 / fps.max(1.0))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smile_labelled_in_two_parts_is_one() {
+        let span = |a: u64, b: u64| (Tick::from_millis(a), Tick::from_millis(b));
+        let due = vec![span(700, 1000), span(6200, 7730), span(8000, 8500), span(9100, 9333)];
+        assert_eq!(joined(due), [span(700, 1000), span(6200, 8500), span(9100, 9333)]);
+        assert_eq!(joined(Vec::new()), []);
     }
 }

@@ -38,6 +38,10 @@ pub struct Args {
     /// Thins every clip to this frame rate.
     #[arg(long, value_name = "FPS")]
     fps: Option<f32>,
+    /// Thins every clip so many times, each time beginning a frame later, and counts actions and turns over all of
+    /// them: which frames a slow camera catches is chance. Visits are those of the first.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "fps", value_parser = clap::value_parser!(u32).range(1..=6))]
+    phases: u32,
     /// Random challenges for each attack.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     random: u32,
@@ -62,7 +66,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
     for (i, row) in table.rows().enumerate() {
         let (file, label) = (row.file("file")?, row.get("label").to_owned());
         let name = file.display().to_string();
-        let looks = clip::observe_all(&mut engine.pipeline, &args.root.join(&file), args.fps)?;
+        let looks = clip::observe_all(&mut engine.pipeline, &args.root.join(&file), args.fps.map(|fps| (fps, 0)))?;
         let all: Vec<Observation> = looks.iter().map(|l| l.seen.clone()).collect();
         tally.add(&name, &truth, &all);
         let events = truth.events(&name);
@@ -73,6 +77,13 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
         let pose_only = visit_without(&engine, config, &looks, ChallengeSource::Planned(plan), i as u64)?;
         let of = turns::of(&name, &looks, &events, fps);
         reliefs.add(&label, of);
+        for phase in 1..args.phases {
+            let thin = args.fps.map(|fps| (fps, phase));
+            let looks = clip::observe_all(&mut engine.pipeline, &args.root.join(&file), thin)?;
+            let all: Vec<Observation> = looks.iter().map(|l| l.seen.clone()).collect();
+            tally.add(&name, &truth, &all);
+            reliefs.add(&label, turns::of(&name, &looks, &events, fps));
+        }
         let mut passed = 0;
         let tries = if label == "live" { 0 } else { args.random };
         for n in 0..tries {
@@ -93,7 +104,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let report = json!({"actions": tally.report(), "clips": clips, "totals": totals, "turns": reliefs.report(), "fps": args.fps,
+    let report = json!({"actions": tally.report(), "clips": clips, "totals": totals, "turns": reliefs.report(), "fps": args.fps, "phases": args.phases,
                         "pack": config.models().pack, "precision": engine.precision_name()});
     super::faces::print(globals, &report);
     Ok(Exit::Done)

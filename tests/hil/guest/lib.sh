@@ -86,3 +86,11 @@ gpio_chip() {
 # What the world outside measures at a line, and what it drives into one.
 gpio_level() { cat "$GPIO_SYS/sim_gpio$1/value"; }
 gpio_pull() { echo "pull-$2" >"$GPIO_SYS/sim_gpio$1/pull"; }
+
+# `photograph NAME`: what the display shows goes to $OUT/NAME.ppm.
+photograph() {
+  rm -f "$OUT/$1.ppm"
+  echo "$1" >"$OUT/picture.part"
+  mv "$OUT/picture.part" "$OUT/picture"
+  until [ -f "$OUT/$1.ppm" ]; do sleep 0.1; done
+}

@@ -79,9 +79,20 @@ for format in yuyv nv12 grey; do
   check "10 frames in $format" good "$m" "$format" 640 480
   check "$format: rising and fresh" holds "$m" "d['configured']['rising'] and d['configured']['age_ms']['max'] < 500"
 done
+note "== controls"
+m=$(measure 20 3 --set camera.gain=50)
+check "vivid runs with a gain of its own" holds "$m" "d['ok']"
+check "the driver has it" test "$(v4l2_ctl -d /dev/video20 -C gain)" = "gain: 50"
+check "and doctor shows it" holds "$(cardea --json doctor camera --frames 0)" "d['cameras'][-1]['controls']['gain'] == 50"
+m=$(measure 20 3 --set camera.exposure_us=8000)
+check "a control that it does not have is refused with its key" holds "$m" \
+  "not d['ok'] and 'camera.exposure_us: it has no such control' in d['configured']['error']"
+m=$(measure 20 3 --set camera.gain=5000)
+check "a value beyond its range is taken to the end of it, and said" test "$(v4l2_ctl -d /dev/video20 -C gain)" = "gain: 255"
+
 # vivid's own stamps are of the end of a frame and lie ahead of it; these are of its beginning, as a USB camera's are.
 v4l2_ctl -d /dev/video20 -c timestamp_source=1
-m=$(measure 20 10)
+m=$(measure 20 10 --set 'camera.format="yuyv"')
 note "$(holds "$m" 'print(d["configured"]) or True')"
 check "a driver's own stamp is believed" holds "$m" "d['configured']['rising'] and 0.1 < d['configured']['age_ms']['median'] < 200"
 check "and rates come out right" holds "$m" "24 < d['configured']['fps'] < 26"

@@ -45,6 +45,9 @@ pub struct Args {
     sequences: u32,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Frames a second of the camera that they stand before: 30, 15 or 10.
+    #[arg(long, value_name = "FPS", default_value_t = 30, value_parser = rate)]
+    fps: u64,
     /// Different stills at most, drawn from the file by the seed.
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     people: u32,
@@ -70,8 +73,14 @@ const STRAIGHT: f32 = 0.45;
 const LEAST_EYE: f32 = 35.0;
 /// PAD and embedding are computed on every so-many-th frame: a visit asks for them every 150 and 180 ms.
 const FULL_EVERY: usize = 4;
-/// The reference of the relief is the most frontal of the first frames, which are at rest.
-const REFERENCE: usize = 4;
+/// The reference of the relief is the most frontal of the frames before this time, which are at rest.
+const REFERENCE: Duration = Duration::from_millis(134);
+
+/// Rates of which the drawn one is a multiple.
+fn rate(text: &str) -> Result<u64, String> {
+    let rates = [30, 15, 10];
+    text.parse().ok().filter(|fps| rates.contains(fps)).ok_or_else(|| format!("{text} is not one of {rates:?}"))
+}
 
 /// What one sequence reached.
 #[derive(Clone, Copy, Debug, Default)]
@@ -201,12 +210,14 @@ fn sequence(
         Failure::new(Code::BadInput, subject, format!("{what} while the attacks were drawn"), "try again")
     };
     let photo = photo(still).ok_or_else(|| gone("could not be read any more"))?;
-    let frames = render::draw(&photo, &attack, &mut dice).ok_or_else(|| gone("could not be written as JPEG"))?;
+    let every = (FPS / args.fps) as usize;
+    let frames = render::draw(&photo, &attack, every, &mut dice).ok_or_else(|| gone("could not be written as JPEG"))?;
     if let Some(dir) = args.keep.as_ref().filter(|_| i < render::SPECIES.iter().map(|s| s.1).sum()) {
         keep(&dir.join(format!("{i:04}_{species}")), &frames)?;
     }
-    let looks = look(engine, frames)?;
-    ask(engine, config, still, &looks, i as u64)
+    let drawn = frames.len();
+    let looks = look(engine, frames, args.fps)?;
+    ask(engine, config, still, &looks, (drawn, args.fps), i as u64)
 }
 
 fn keep(dir: &Path, frames: &[Vec<u8>]) -> Result<(), Failure> {
@@ -218,14 +229,14 @@ fn keep(dir: &Path, frames: &[Vec<u8>]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(engine: &mut Engine, frames: Vec<Vec<u8>>) -> Result<Vec<Look>, Failure> {
+fn look(engine: &mut Engine, frames: Vec<Vec<u8>>, fps: u64) -> Result<Vec<Look>, Failure> {
     engine.pipeline.reset();
     let mut looks = Vec::with_capacity(frames.len());
     for (i, data) in frames.into_iter().enumerate() {
         let seq = i as u64;
         let frame = Frame {
             seq,
-            captured: Tick::from_millis(1 + seq * 1000 / FPS),
+            captured: Tick::from_millis(1 + seq * 1000 / fps),
             epoch: 0,
             format: PixelFormat::Jpeg,
             width: 0,
@@ -233,7 +244,7 @@ fn look(engine: &mut Engine, frames: Vec<Vec<u8>>) -> Result<Vec<Look>, Failure>
             rotation: Rotation::None,
             data,
         };
-        let full = i % FULL_EVERY == 0;
+        let full = i % (FULL_EVERY * fps as usize).div_ceil(FPS as usize) == 0;
         let wants = Wants { eyes: true, pad: full, embedding: full, relief: ReliefAsk::Ready, ..Wants::default() };
         if let Some(seen) = observe(&mut engine.pipeline, &frame, wants)? {
             looks.push(Look { seen, sample: engine.pipeline.take_sample() });
@@ -248,11 +259,12 @@ fn ask(
     config: &Config,
     still: &Still,
     looks: &[Look],
+    (drawn, fps): (usize, u64),
     number: u64,
 ) -> Result<(Reached, bool), Failure> {
-    let faces = looks.len() == FRAMES && looks.iter().all(|l| l.seen.face.is_some());
-    let turn = turned(looks);
-    let [left, right] = [1.0, -1.0].map(|side| relief(looks, side));
+    let faces = looks.len() == drawn && looks.iter().all(|l| l.seen.face.is_some());
+    let turn = turned(looks, Duration::from_millis(drawn as u64 * 1000 / fps));
+    let [left, right] = [1.0, -1.0].map(|side| relief(looks, side, fps as f32));
     let with = match turn {
         Some(Action::TurnLeft) => left,
         Some(_) => right,
@@ -292,9 +304,8 @@ fn ask(
 }
 
 /// The first turn by pose, seen in two rounds of the sequence as a visit would.
-fn turned(looks: &[Look]) -> Option<Action> {
+fn turned(looks: &[Look], round: Duration) -> Option<Action> {
     let mut gestures = Gestures::new(Limits::default(), false);
-    let round = Duration::from_millis(FRAMES as u64 * 1000 / FPS);
     (0..2_u32)
         .flat_map(|n| looks.iter().map(move |l| (round * n, &l.seen)))
         .filter_map(|(offset, o)| o.face.as_ref().map(|f| (o.captured + offset, f)))
@@ -304,13 +315,13 @@ fn turned(looks: &[Look]) -> Option<Action> {
 }
 
 /// Whether the relief rule holds for a turn to one side, followed from the frames at rest.
-fn relief(looks: &[Look], side: f32) -> bool {
+fn relief(looks: &[Look], side: f32, fps: f32) -> bool {
     let mut screening = Screening::default();
     let mut proof = TurnProof::default();
-    for (i, l) in looks.iter().enumerate() {
-        let ask = if i < REFERENCE { ReliefAsk::Ready } else { ReliefAsk::Follow };
+    for l in looks {
+        let ask = if l.seen.captured < Tick::ZERO + REFERENCE { ReliefAsk::Ready } else { ReliefAsk::Follow };
         let o = screening.show(l, l.seen.captured, Wants { relief: ask, ..Wants::default() });
-        proof.take(&ReliefRule::default(), side, FPS as f32, o.face.as_ref().and_then(|f| f.relief.as_ref()));
+        proof.take(&ReliefRule::default(), side, fps, o.face.as_ref().and_then(|f| f.relief.as_ref()));
     }
     proof.shown()
 }
@@ -354,6 +365,6 @@ fn report(config: &Config, args: &Args, stills: usize, all: &[(usize, Reached, b
     reliefs.sort_unstable();
     let what: Map<String, Value> = GATES.iter().map(|(n, what)| ((*n).to_owned(), json!(what))).collect();
     json!({"species": of(&by), "families": of(&families), "total": counts(all.iter()), "gates": what,
-           "relief_passed_by": reliefs, "stills": stills, "frames": FRAMES, "fps": FPS, "seed": args.seed,
+           "relief_passed_by": reliefs, "stills": stills, "frames": FRAMES.div_ceil((FPS / args.fps) as usize), "fps": args.fps, "seed": args.seed,
            "pack": config.models().pack, "note": "drawn sheets, no real paper, hands or gloss"})
 }

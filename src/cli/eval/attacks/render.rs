@@ -297,14 +297,15 @@ fn way(i: usize) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// Draws a whole sequence as JPEG pictures; `None` for a frame that cannot be written.
-pub fn draw(photo: &Photo, attack: &Attack, dice: &mut Dice) -> Option<Vec<Vec<u8>>> {
+/// Draws a whole sequence as JPEG pictures, every so-many-th frame of it; `None` for a frame that cannot be written.
+pub fn draw(photo: &Photo, attack: &Attack, every: usize, dice: &mut Dice) -> Option<Vec<Vec<u8>>> {
     let background = background(dice);
     let noise: Vec<f32> = (0..1 << 16).map(|_| dice.normal()).collect();
     let middle = [0, 1].map(|i| photo.nose[i] / 2.0 + (photo.eyes[0][i] + photo.eyes[1][i]) / 4.0);
     let cells = SIDE.div_ceil(GRID) + 1;
     let mut places: Option<Vec<Point>> = None;
     (0..FRAMES)
+        .step_by(every)
         .map(|i| {
             let t = way(i);
             let scene = Scene::new(attack, i, t);
@@ -314,7 +315,7 @@ pub fn draw(photo: &Photo, attack: &Attack, dice: &mut Dice) -> Option<Vec<Vec<u
             for row in rgb.chunks_exact_mut(SIDE * 3) {
                 let from = dice.below(noise.len() - SIDE * 3);
                 for (p, n) in row.iter_mut().zip(&noise[from..]) {
-                    *p = (f32::from(*p) + attack.noise * n).round().clamp(0.0, 255.0) as u8;
+                    *p = (f32::from(*p) + attack.noise * n + 0.5).clamp(0.0, 255.0) as u8;
                 }
             }
             places = Some(found);
@@ -565,7 +566,7 @@ mod tests {
         let play = |seed| {
             let mut dice = Dice::new([seed; 32]);
             let attack = Attack::draw("thin_plate", &mut dice);
-            draw(&photo(), &attack, &mut dice).expect("draws")
+            draw(&photo(), &attack, 1, &mut dice).expect("draws")
         };
         let (a, b) = (play(1), play(1));
         assert_eq!(a.len(), FRAMES);
