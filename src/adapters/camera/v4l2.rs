@@ -442,6 +442,18 @@ mod tests {
         assert!(e.contains("Yuyv") && e.contains("H264"), "{e}");
     }
 
+    #[test]
+    fn a_format_keeps_up_at_its_own_size_and_rate_only() {
+        let mut camera = crate::config::Config::defaults(Path::new("/nowhere")).camera().clone();
+        (camera.width, camera.height, camera.fps) = (640, 480, 30);
+        let size = |width, height, fps: &[f64]| SizeInfo { width, height, fps: fps.to_vec() };
+        assert!(keeps_up(&[], &camera), "a driver that tells nothing is believed");
+        assert!(keeps_up(&[size(640, 480, &[29.97, 15.0])], &camera));
+        assert!(!keeps_up(&[size(640, 480, &[15.0])], &camera), "too slow");
+        assert!(!keeps_up(&[size(640, 480, &[10.0]), size(320, 240, &[30.0])], &camera), "fast at another size");
+        assert!(!keeps_up(&[size(320, 240, &[30.0])], &camera), "too small");
+    }
+
     fn meta(flags: Flags, sec: i64, usec: i64) -> Metadata {
         Metadata { flags, timestamp: Timestamp::new(sec, usec), ..Metadata::default() }
     }
