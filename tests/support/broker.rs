@@ -192,7 +192,7 @@ impl Subscriber {
     fn with(broker: &Broker, filter: &str, more: &[&str]) -> Subscriber {
         let mut said = Vec::new();
         for _ in 0..5 {
-            let mut subscriber = Subscriber::run(broker, filter, more);
+            let subscriber = Subscriber::run(broker, filter, more);
             while let Ok(line) = subscriber.lines.recv_timeout(DEADLINE) {
                 if line.starts_with("Subscribed") {
                     return subscriber;
