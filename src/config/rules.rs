@@ -164,16 +164,15 @@ impl Reader<'_> {
         let mut book = RuleBook::shut();
         let known = ["zone", "holidays", "pair_window_s", "factor_window_s", "schedules", "groups", "doors", "grants"];
         self.only(root, "", &known);
-        if let Some(v) = root.get("zone") {
-            if let Some(name) = self.text("zone", v) {
-                match zone(&name) {
-                    Some(z) => book.zone = z,
-                    None => {
-                        let names: Vec<String> =
-                            TimeZoneDatabase::bundled().available().map(|n| n.to_string()).collect();
-                        let near = nearest(&name, names.iter().map(String::as_str));
-                        self.fault_near(v.span().start, "zone", format!("`{name}` is no IANA time zone"), near);
-                    }
+        if let Some(v) = root.get("zone")
+            && let Some(name) = self.text("zone", v)
+        {
+            match zone(&name) {
+                Some(z) => book.zone = z,
+                None => {
+                    let names: Vec<String> = TimeZoneDatabase::bundled().available().map(|n| n.to_string()).collect();
+                    let near = nearest(&name, names.iter().map(String::as_str));
+                    self.fault_near(v.span().start, "zone", format!("`{name}` is no IANA time zone"), near);
                 }
             }
         }
