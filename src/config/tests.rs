@@ -373,7 +373,10 @@ fn the_example_file_is_the_one_that_the_program_prints() {
     let (before, inputs) = uncommented.split_once("[door.inputs]").unwrap();
     let uncommented = format!("{before}[door.inputs]{}", inputs.replacen("\"none\"", "\"gpiocdev\"", 1));
     // A file that is named must be there.
-    let uncommented = uncommented.replace("file = \"rules.toml\"", "file = \"config/rules.example.toml\"");
+    let uncommented = uncommented.replace(
+        "file = \"rules.toml\"",
+        concat!("file = \"", env!("CARGO_MANIFEST_DIR"), "/config/rules.example.toml\""),
+    );
     assert_eq!(faults(&uncommented), Vec::<String>::new(), "every value of the example may be used as it stands");
     for key in keys::keys().keys.keys() {
         let (section, name) = key.rsplit_once('.').unwrap();
