@@ -520,9 +520,9 @@ pub struct RawMqtt {
     pub keep_alive_s: u64,
     /// Whether `event/access` carries names of people beside their ids.
     pub names: bool,
-    /// Commands that are taken on cmd/<name>: unlock, lock, hold, lockdown, release, remove, sync, ping, replay. What opens or changes people needs `command_key_file`.
+    /// Commands that are taken on cmd/NAME: unlock, lock, hold, lockdown, release, remove, sync, ping, replay. What opens or changes people needs `command_key_file`.
     pub commands: Vec<CommandName>,
-    /// File with the key, at least 16 bytes, that every command on cmd/<name> must be signed with.
+    /// File with the key, at least 16 bytes, that every command on cmd/NAME must be signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/cardea/command-key")]
     pub command_key_file: Option<PathBuf>,
