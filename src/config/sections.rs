@@ -4,12 +4,16 @@ pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
 };
+use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
+use crate::schema::command::CommandName;
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that the daemon may rely on. Only the loader makes one, and only without faults.
@@ -367,6 +371,8 @@ pub struct Rules {
     pub lockout_failures: u32,
     /// `rules.lockout_ms`, default 30000; doubles up to an hour.
     pub lockout: Duration,
+    /// What `rules.file` says; without it everybody who is enrolled may pass.
+    pub book: Arc<RuleBook>,
 }
 
 #[derive(Clone, Debug)]
@@ -391,6 +397,26 @@ pub struct Mqtt {
     pub keep_alive: Duration,
     /// `mqtt.names`, default false: whether `event/access` carries names of people beside their ids.
     pub names: bool,
+    /// `mqtt.commands`, default lock, ping, replay, sync.
+    pub commands: BTreeSet<CommandName>,
+    /// `mqtt.command_key_file`: without it nothing that opens is taken on `cmd/`.
+    pub command_key_file: Option<PathBuf>,
+    /// `mqtt.remote_unlock`, default off.
+    pub remote_unlock: RemoteUnlock,
+    /// `mqtt.discovery`, default true, and `mqtt.discovery_prefix`, default `homeassistant`.
+    pub discovery: bool,
+    pub discovery_prefix: String,
+}
+
+/// `mqtt.remote_unlock`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteUnlock {
+    /// Nobody opens through `lock/set`.
+    #[default]
+    Off,
+    /// Whoever may write to `lock/set` at the broker.
+    HomeAssistant,
 }
 
 #[derive(Clone, Debug)]
@@ -413,12 +439,16 @@ pub struct Insecure {
     /// `insecure.virtual_camera`: V4L2 nodes without hardware are opened, and file, command and sim cameras may open a real
     /// relay.
     pub virtual_camera: bool,
+    /// `insecure.unsynced_clock`: schedules are read by a clock of which nobody says that it is synchronised.
+    pub unsynced_clock: bool,
     /// `insecure.scripted_models`: `models.pack = "scripted"` is allowed.
     pub scripted_models: bool,
     /// `insecure.fixed_challenge`: `challenge.sequence` is allowed.
     pub fixed_challenge: bool,
     /// `insecure.max_frame_age_ms`, when it is over the 500 of every door.
     pub max_frame_age: Option<Duration>,
+    /// `insecure.trust_clock`: a clock that nobody is known to discipline counts as right for commands with times.
+    pub trust_clock: bool,
 }
 
 impl Insecure {
@@ -428,9 +458,11 @@ impl Insecure {
         [
             ("challenge_off", self.challenge_off),
             ("virtual_camera", self.virtual_camera),
+            ("unsynced_clock", self.unsynced_clock),
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
             ("max_frame_age_ms", self.max_frame_age.is_some()),
+            ("trust_clock", self.trust_clock),
         ]
         .into_iter()
         .filter_map(|(n, on)| on.then_some(n))

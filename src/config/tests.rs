@@ -372,6 +372,11 @@ fn the_example_file_is_the_one_that_the_program_prints() {
     // Lines that are wired need a kind.
     let (before, inputs) = uncommented.split_once("[door.inputs]").unwrap();
     let uncommented = format!("{before}[door.inputs]{}", inputs.replacen("\"none\"", "\"gpiocdev\"", 1));
+    // A file that is named must be there.
+    let uncommented = uncommented.replace(
+        "file = \"rules.toml\"",
+        concat!("file = \"", env!("CARGO_MANIFEST_DIR"), "/config/rules.example.toml\""),
+    );
     assert_eq!(faults(&uncommented), Vec::<String>::new(), "every value of the example may be used as it stands");
     for key in keys::keys().keys.keys() {
         let (section, name) = key.rsplit_once('.').unwrap();
@@ -384,6 +389,8 @@ fn the_example_file_is_the_one_that_the_program_prints() {
 #[test]
 fn every_profile_of_the_source_tree_is_without_fault() {
     let mut profiles: Vec<PathBuf> = fs::read_dir("config").unwrap().map(|e| e.unwrap().path()).collect();
+    // Rules and their scenarios are no configuration; they have tests of their own.
+    profiles.retain(|p| !p.file_name().unwrap().to_str().unwrap().starts_with("rules."));
     profiles.sort();
     let names: Vec<&str> = profiles.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["cardea.toml", "demo.toml", "jetson.toml", "pi4.toml", "pi5.toml"]);
@@ -461,4 +468,16 @@ fn each_board_has_its_own_line_and_provider_and_a_guard_that_systemd_starts() {
         assert_eq!((relay.line.as_deref(), relay.chip.as_deref()), (Some(Path::new(line)), Some(chip)), "{file}");
         assert_eq!((&config.door().guard, config.models().provider), (&GuardKind::Socket, provider), "{file}");
     }
+}
+
+#[test]
+fn a_command_that_opens_is_configured_with_a_key_or_not_at_all() {
+    let text = |more: &str| format!("[mqtt]\ncommands = ['unlock', 'ping', 'remove']\n{more}");
+    let told = faults(&text(""));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("`unlock` needs mqtt.command_key_file"), "{told:?}");
+    assert_eq!(faults(&text("command_key_file = '/etc/cardea/command-key'")), [""; 0]);
+    assert!(faults("[mqtt]\ncommands = ['snapshot']").iter().all(|f| f.contains("not built in")));
+    assert!(faults("[mqtt]\ncommands = ['open']")[0].contains("mqtt.commands"));
+    assert!(faults("[mqtt]\ndiscovery_prefix = 'a/#'")[0].contains("mqtt.discovery_prefix"));
 }
