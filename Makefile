@@ -86,7 +86,7 @@ bench: setup models
 
 hil: setup models
 	cargo build $(FEATURES)
-	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display
+	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display systemd
 
 # The networks stay outside of the package, ONNX Runtime is part of it: docs/decisions.md says why.
 deb: setup models deb-tool
