@@ -1,7 +1,7 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::prompt;
+use super::{prompt, web};
 use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawModels, RawMqtt};
 use super::sections::{
     Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
@@ -35,6 +35,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.relay(raw);
     c.inputs(raw);
     prompt::check(&mut c, raw);
+    web::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
@@ -431,6 +432,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             keep_alive: Duration::from_secs(raw.mqtt.keep_alive_s),
             names: raw.mqtt.names,
         },
+        web: web::build(&raw.web),
         store: Store { dir: raw.store.dir.clone() },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
         insecure: Insecure {

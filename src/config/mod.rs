@@ -10,10 +10,11 @@ pub mod sections;
 mod show;
 #[cfg(test)]
 mod tests;
+mod web;
 
 pub use check::LANGUAGES;
 pub use fault::{Fault, Faults, Origin, Origins};
 pub use keys::schema;
 pub use load::{Inputs, Merged, load, merge};
 pub use sections::Config;
-pub use show::{Entry, entries, example};
+pub use show::{Entry, description, entries, example};
