@@ -16,7 +16,8 @@ pub fn run(globals: &Globals, _args: Args) -> Outcome {
     logging::start(&config.log().level);
     let stop = Stop::default();
     stop_on_signals(&stop)?;
-    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, settings: settings(globals) }).map_err(Failure::unavailable)?;
+    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, settings: settings(globals) })
+        .map_err(Failure::unavailable)?;
     Ok(Exit::Done)
 }
 

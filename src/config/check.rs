@@ -1,13 +1,13 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::{prompt, web};
 use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawModels, RawMqtt};
 use super::sections::{
     Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
     InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, Recognition, RelayConfig,
     RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
+use super::{prompt, web};
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;

@@ -185,11 +185,16 @@ impl Worker {
             Ok(o) => o,
             Err(VisionError::Decode(e)) => {
                 tracing::debug!(error = %e, "a picture of a session could not be decoded");
-                self.hub.tell(id, json!({"type": "error", "code": "picture", "detail": "it cannot be decoded"}).to_string());
+                self.hub.tell(
+                    id,
+                    json!({"type": "error", "code": "picture", "detail": "it cannot be decoded"}).to_string(),
+                );
                 return Ok(());
             }
             Err(VisionError::Infer(e)) => return Err(e),
-            Err(e) => return Err(PortError::new("look at a session", e, "run `cardea models verify`", Recovery::Fatal)),
+            Err(e) => {
+                return Err(PortError::new("look at a session", e, "run `cardea models verify`", Recovery::Fatal));
+            }
         };
         live.frames += 1;
         let effects = visit.handle(self.clock.now(), Input::Seen(&observation));
@@ -198,7 +203,10 @@ impl Worker {
             // Where the face is, as parts of the picture, so that a page can draw it; nothing about whose it is.
             let face = observation.face.as_ref().filter(|_| frame.width == 0).map(|f| f.rect);
             let rect = face.map(|r| [r.x, r.y, r.w, r.h].map(f32::round));
-            self.hub.tell(id, json!({"type": "progress", "frames": live.frames, "faces": observation.faces, "box": rect}).to_string());
+            self.hub.tell(
+                id,
+                json!({"type": "progress", "frames": live.frames, "faces": observation.faces, "box": rect}).to_string(),
+            );
         }
         self.carry_out(id, effects);
         Ok(())
@@ -267,7 +275,8 @@ impl Worker {
         let templates = person.as_ref().map_or(0, |p| u32::try_from(p.templates.len()).unwrap_or(u32::MAX));
         let mut seq = None;
         if let Some(person) = &person {
-            let action = Event::SystemAdmin { by: ask.by, action: "person.enrol".into(), object: ask.person.to_string() };
+            let action =
+                Event::SystemAdmin { by: ask.by, action: "person.enrol".into(), object: ask.person.to_string() };
             self.recorder.commit(action)?;
             known.store.add(&ask.person, &person.templates, person.enrolled_unix_ms)?;
             // Our own writing does not count as a change; the next session is to know.
@@ -305,7 +314,9 @@ fn challenge(config: &Config, asked: Option<&ChallengeAsk>) -> ChallengeSource {
         None => match engine::challenge(config) {
             ChallengeSource::Draw(d) => ChallengeSource::Draw(wide(d)),
             ChallengeSource::StepUp(d) => ChallengeSource::StepUp(wide(d)),
-            ChallengeSource::Fixed { deck, order, onsets } => ChallengeSource::Fixed { deck: wide(deck), order, onsets },
+            ChallengeSource::Fixed { deck, order, onsets } => {
+                ChallengeSource::Fixed { deck: wide(deck), order, onsets }
+            }
             other => other,
         },
         Some(c) => {

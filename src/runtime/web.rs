@@ -27,6 +27,9 @@ pub type Feed = broadcast::Sender<Arc<str>>;
 /// The newest judgement of the supervisor; `None` before the first.
 pub type HealthBoard = Arc<Mutex<Option<Health>>>;
 
+/// The door's pictures, for the server.
+pub type Live = watch::Receiver<Arc<Vec<u8>>>;
+
 /// A new feed that nobody listens to yet.
 #[must_use]
 pub fn feed() -> Feed {
@@ -55,7 +58,7 @@ impl Tap {
 
 /// The tap of a door whose owner lets others look, and its other end.
 #[must_use]
-pub fn tap(config: &Config) -> (Option<Tap>, Option<watch::Receiver<Arc<Vec<u8>>>>) {
+pub fn tap(config: &Config) -> (Option<Tap>, Option<Live>) {
     if !config.web().enabled || !config.web().live_picture {
         return (None, None);
     }
@@ -132,7 +135,7 @@ pub struct WebParts<'a> {
     pub clock: Arc<dyn Clock>,
     pub board: HealthBoard,
     pub feed: Feed,
-    pub live: Option<watch::Receiver<Arc<Vec<u8>>>>,
+    pub live: Option<Live>,
     pub settings: Vec<SettingRow>,
 }
 

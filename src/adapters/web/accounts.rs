@@ -180,7 +180,13 @@ impl Accounts {
     ///
     /// # Errors
     /// The name is taken or is none.
-    pub fn add_token(&self, name: &str, role: Role, secret: [u8; 32], unix_ms: i64) -> Result<(ApiToken, String), AccountError> {
+    pub fn add_token(
+        &self,
+        name: &str,
+        role: Role,
+        secret: [u8; 32],
+        unix_ms: i64,
+    ) -> Result<(ApiToken, String), AccountError> {
         if !is_name(name) {
             return Err(AccountError::Refused("a name has 1 to 32 letters, digits or _ - ."));
         }

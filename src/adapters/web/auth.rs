@@ -213,7 +213,9 @@ pub fn websocket_origin(headers: &HeaderMap, brings_secret: bool) -> Result<(), 
     match same_origin(headers) {
         Some(true) => Ok(()),
         None if brings_secret => Ok(()),
-        _ => Err(Problem::forbidden("origin", "this WebSocket is for pages of this host, or for programs with a token")),
+        _ => {
+            Err(Problem::forbidden("origin", "this WebSocket is for pages of this host, or for programs with a token"))
+        }
     }
 }
 

@@ -96,8 +96,16 @@ pub type TargetReply = oneshot::Sender<Result<Result<(), RefusedPicture>, PortEr
 
 /// What the worker is to do next.
 pub enum Work {
-    Frame { id: String, ask: Arc<Ask>, frame: Frame },
-    Target { id: String, picture: Vec<u8>, reply: TargetReply },
+    Frame {
+        id: String,
+        ask: Arc<Ask>,
+        frame: Frame,
+    },
+    Target {
+        id: String,
+        picture: Vec<u8>,
+        reply: TargetReply,
+    },
     Enrol(EnrolAsk, EnrolReply),
     /// Forget everything of this session.
     Ended(String),
@@ -317,9 +325,7 @@ impl Hub {
     /// [`Refusal::Unknown`] and [`Refusal::Taken`] after the end; [`Refusal::BadPicture`].
     pub fn frame(&self, id: &str, data: Vec<u8>) -> Result<(), Refusal> {
         let fits = data.len() <= MAX_FRAME
-            && jpeg::head(&data).is_ok_and(|h| {
-                (1..=MAX_SIDE).contains(&h.width) && (1..=MAX_SIDE).contains(&h.height)
-            });
+            && jpeg::head(&data).is_ok_and(|h| (1..=MAX_SIDE).contains(&h.width) && (1..=MAX_SIDE).contains(&h.height));
         let now = self.clock.now();
         let least = Duration::from_secs_f64(0.8 / f64::from(self.limits.fps.max(1)));
         let mut guard = self.lock();
@@ -496,7 +502,9 @@ impl Inner {
             return Some(Work::Closed);
         }
         self.jobs_first = !self.jobs_first;
-        if self.jobs_first && let Some(job) = self.jobs.pop_front() {
+        if self.jobs_first
+            && let Some(job) = self.jobs.pop_front()
+        {
             return Some(job);
         }
         while let Some(id) = self.line.pop_front() {
@@ -669,16 +677,18 @@ mod tests {
     #[test]
     fn uploads_wait_in_a_short_line() {
         let r = rig(2);
-        let job = || Work::Enrol(
-            EnrolAsk {
-                person: PersonId::new("ada").expect("valid"),
-                pictures: Vec::new(),
-                partial: false,
-                allow_duplicate: false,
-                by: "test".into(),
-            },
-            oneshot::channel().0,
-        );
+        let job = || {
+            Work::Enrol(
+                EnrolAsk {
+                    person: PersonId::new("ada").expect("valid"),
+                    pictures: Vec::new(),
+                    partial: false,
+                    allow_duplicate: false,
+                    by: "test".into(),
+                },
+                oneshot::channel().0,
+            )
+        };
         for _ in 0..JOBS {
             r.hub.job(job()).expect("taken");
         }

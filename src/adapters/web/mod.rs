@@ -163,7 +163,12 @@ fn setup_code(file: &Path, random: Random) -> Result<Zeroizing<String>, PortErro
         writeln!(f, "{}", code.as_str())
     };
     write().map_err(|e| {
-        PortError::new(format!("write {}", file.display()), e, "check the state directory and its owner", Recovery::Fatal)
+        PortError::new(
+            format!("write {}", file.display()),
+            e,
+            "check the state directory and its owner",
+            Recovery::Fatal,
+        )
     })?;
     Ok(code)
 }
@@ -173,7 +178,11 @@ fn announce(config: &WebConfig, address: SocketAddr, tls: Option<&Tls>, setup: O
     let scheme = if config.tls { "https" } else { "http" };
     tracing::info!("the console is at {scheme}://{address}/");
     if let Some(tls) = tls {
-        tracing::info!(not_after = tls.info.not_after, "SHA-256 fingerprint of its certificate: {}", tls.info.fingerprint);
+        tracing::info!(
+            not_after = tls.info.not_after,
+            "SHA-256 fingerprint of its certificate: {}",
+            tls.info.fingerprint
+        );
     }
     if let Some(code) = setup {
         tracing::warn!("nobody can log in yet; the set-up code for the first administrator is {}", code.as_str());

@@ -47,7 +47,11 @@ impl Problem {
     }
 
     pub fn unauthenticated() -> Self {
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "log in, or send a token as `Authorization: Bearer …`")
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "log in, or send a token as `Authorization: Bearer …`",
+        )
     }
 
     pub fn forbidden(code: &'static str, detail: impl Into<String>) -> Self {

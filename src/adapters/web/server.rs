@@ -41,7 +41,9 @@ pub fn bind(listen: SocketAddr) -> Result<std::net::TcpListener, PortError> {
                 Some(who) => format!("{who} has this port: end it, or set web.listen to another port"),
                 None => "another process has this port: end it, or set web.listen to another port".into(),
             },
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 belong to root: use 8443, or CAP_NET_BIND_SERVICE".into(),
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 belong to root: use 8443, or CAP_NET_BIND_SERVICE".into()
+            }
             _ => "set web.listen to an address of this machine".into(),
         };
         PortError::new(format!("listen on {listen}"), e, hint, Recovery::Fatal)

@@ -249,7 +249,8 @@ fn certified(place: &Place) -> Result<Arc<CertifiedKey>, PortError> {
     let hint = "name the key that belongs to the certificate";
     let what = format!("use the key {}", place.key.display());
     let key = PrivateKeyDer::from_pem_file(&place.key).map_err(|e| fault(&what, e, hint))?;
-    let key = CertifiedKey::from_der(chain(place)?, key, &ring::default_provider()).map_err(|e| fault(&what, e, hint))?;
+    let key =
+        CertifiedKey::from_der(chain(place)?, key, &ring::default_provider()).map_err(|e| fault(&what, e, hint))?;
     Ok(Arc::new(key))
 }
 
@@ -292,7 +293,11 @@ impl Tls {
             let key = certified(&self.place)?;
             *self.current.0.write().expect("certificate lock: no holder panics") = key;
             self.taken = now;
-            tracing::warn!(fingerprint = info.fingerprint, not_after = info.not_after, "the console has a new certificate");
+            tracing::warn!(
+                fingerprint = info.fingerprint,
+                not_after = info.not_after,
+                "the console has a new certificate"
+            );
             self.info = info;
             Ok(())
         });
@@ -341,7 +346,9 @@ mod tests {
         let mut tls = Tls::open(place.clone(), &[]).expect("opens");
         let before = tls.info.fingerprint.clone();
         make(&place, &[]).expect("made");
-        std::fs::File::open(&place.cert).and_then(|f| f.set_modified(SystemTime::now() + Duration::from_secs(9))).expect("set");
+        std::fs::File::open(&place.cert)
+            .and_then(|f| f.set_modified(SystemTime::now() + Duration::from_secs(9)))
+            .expect("set");
         tls.follow();
         assert_ne!(tls.info.fingerprint, before);
         let kept = tls.info.fingerprint.clone();

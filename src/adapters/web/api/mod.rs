@@ -180,7 +180,8 @@ fn now_ms() -> i64 {
 
 /// Writes what an administrator did; without a record nothing is done.
 async fn audit(app: &Shared, by: &str, action: &str, object: &str) -> Result<u64, Problem> {
-    let event = crate::schema::event::Event::SystemAdmin { by: by.into(), action: action.into(), object: object.into() };
+    let event =
+        crate::schema::event::Event::SystemAdmin { by: by.into(), action: action.into(), object: object.into() };
     let house = app.house.clone();
     Ok(blocking(move || house.commit(event)).await??)
 }

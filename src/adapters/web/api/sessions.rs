@@ -4,7 +4,7 @@ use super::people::busy;
 use super::{Answer, At, Shared, address, now_s};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::{self, Caller, MaybeCaller};
-use crate::adapters::web::hub::{Ask, ChallengeAsk, MAX_FRAME, Out, RefusedPicture, Refusal, Work};
+use crate::adapters::web::hub::{Ask, ChallengeAsk, MAX_FRAME, Out, Refusal, RefusedPicture, Work};
 use crate::adapters::web::problem::Problem;
 use crate::adapters::web::secret_id;
 use crate::adapters::web::server::{Peer, stopped};
@@ -82,11 +82,11 @@ pub async fn create(
         let detail = "too many sessions from this address; see web.sessions_per_minute";
         return Err(Problem::later(StatusCode::TOO_MANY_REQUESTS, "rate", detail, 60));
     }
-    let target = asked.target.as_deref().map(|t| {
-        STANDARD.decode(t.trim()).map_err(|_| Problem::bad("target is not base64"))
-    });
+    let target =
+        asked.target.as_deref().map(|t| STANDARD.decode(t.trim()).map_err(|_| Problem::bad("target is not base64")));
     let target = target.transpose()?;
-    let person = asked.person.as_deref().map(|p| PersonId::new(p).map_err(|e| Problem::bad(e.to_string()))).transpose()?;
+    let person =
+        asked.person.as_deref().map(|p| PersonId::new(p).map_err(|e| Problem::bad(e.to_string()))).transpose()?;
     match asked.goal {
         Goal::Verify if person.is_some() && target.is_some() => {
             return Err(Problem::bad("verify takes a person or a target, not both"));
@@ -111,7 +111,9 @@ pub async fn create(
 
 fn challenge(asked: NewChallenge, caller: Option<&Caller>) -> Result<ChallengeAsk, Problem> {
     // A visitor who chooses the actions chooses those that their recording shows.
-    caller.ok_or_else(|| Problem::forbidden("challenge", "only who has logged in may choose the actions"))?.must_be(Role::Operator)?;
+    caller
+        .ok_or_else(|| Problem::forbidden("challenge", "only who has logged in may choose the actions"))?
+        .must_be(Role::Operator)?;
     if !(1..=ACTIONS).contains(&asked.actions.len()) {
         return Err(Problem::bad(format!("a challenge has 1 to {ACTIONS} actions")));
     }
@@ -132,7 +134,9 @@ fn refused(why: Refusal) -> Problem {
             let detail = "as many sessions run as may; see web.max_sessions";
             Problem::later(StatusCode::SERVICE_UNAVAILABLE, "full", detail, 10)
         }
-        Refusal::Taken => Problem::new(StatusCode::CONFLICT, "taken", "this session has a connection or a verdict already"),
+        Refusal::Taken => {
+            Problem::new(StatusCode::CONFLICT, "taken", "this session has a connection or a verdict already")
+        }
         Refusal::Busy => busy(),
         Refusal::BadPicture => Problem::bad("not a JPEG picture of at most 1920 pixels a side and 1 MiB"),
     }
@@ -216,7 +220,11 @@ async fn set_target(app: &Shared, id: &str, picture: Vec<u8>) -> Result<(), Prob
     app.hub.job(Work::Target { id: id.to_owned(), picture, reply }).map_err(refused)?;
     let taken: Result<(), RefusedPicture> = answer.await.map_err(|_| busy())??;
     taken.map_err(|r| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "target", format!("the target cannot be used: {}; {}", r.reason, r.hint))
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "target",
+            format!("the target cannot be used: {}; {}", r.reason, r.hint),
+        )
     })
 }
 

@@ -71,17 +71,27 @@ fn web_metrics(app: &Shared) -> String {
     say("sessions_total", "counter", "Sessions begun.", &[("", c.sessions_total)]);
     say("sessions_refused_total", "counter", "Sessions refused by the ceiling.", &[("", c.sessions_refused_total)]);
     say("frames_total", "counter", "Pictures received.", &[("", c.frames_total)]);
-    say("frames_dropped_total", "counter", "Pictures not looked at, by reason.", &[
-        (r#"{reason="replaced"}"#, c.frames_replaced_total),
-        (r#"{reason="too_many"}"#, c.frames_too_many_total),
-        (r#"{reason="refused"}"#, c.frames_refused_total),
-        (r#"{reason="late"}"#, c.frames_late_total),
-    ]);
-    say("verdicts_total", "counter", "Sessions that were decided, by verdict.", &[
-        (r#"{verdict="granted"}"#, c.granted_total),
-        (r#"{verdict="denied"}"#, c.denied_total),
-        (r#"{verdict="try_again"}"#, c.try_again_total),
-    ]);
+    say(
+        "frames_dropped_total",
+        "counter",
+        "Pictures not looked at, by reason.",
+        &[
+            (r#"{reason="replaced"}"#, c.frames_replaced_total),
+            (r#"{reason="too_many"}"#, c.frames_too_many_total),
+            (r#"{reason="refused"}"#, c.frames_refused_total),
+            (r#"{reason="late"}"#, c.frames_late_total),
+        ],
+    );
+    say(
+        "verdicts_total",
+        "counter",
+        "Sessions that were decided, by verdict.",
+        &[
+            (r#"{verdict="granted"}"#, c.granted_total),
+            (r#"{verdict="denied"}"#, c.denied_total),
+            (r#"{verdict="try_again"}"#, c.try_again_total),
+        ],
+    );
     out
 }
 
