@@ -178,6 +178,22 @@ fn people_come_by_upload_and_go_and_every_step_is_on_record() {
     }
 }
 
+#[test]
+fn an_operator_opens_the_door_where_the_owner_allows_it_and_it_is_on_record_who() {
+    let t = with(&["web.remote_unlock=true"]);
+    let admin = t.admin();
+    let (viewer, operator) = (t.token(&admin, "viewer"), t.token(&admin, "operator"));
+    assert_eq!(viewer.post("/api/v1/door/unlock", &json!({})).code(), "role");
+    let opened = operator.post("/api/v1/door/unlock", &json!({}));
+    assert_eq!(opened.status, 200, "{}", opened.text);
+    t.wait("the pulse", || types(&admin, "relay.energised").len() == 1);
+    let admin_acts = types(&admin, "system.admin,command.accepted");
+    let by = admin_acts.iter().find(|e| e["action"] == "door.unlock").expect("who did it");
+    assert_eq!(by["by"], "token:t-operator");
+    let accepted = admin_acts.iter().find(|e| e["type"] == "command.accepted").expect("the command");
+    assert_eq!((&accepted["id"], &accepted["via"]), (&by["object"], &json!("web")));
+}
+
 const FIXED: &str = r#"{"actions": ["nod", "mouth_open"], "fixed": true}"#;
 
 fn session(client: &Client<'_>, mut ask: Value) -> (String, String) {

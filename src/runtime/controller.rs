@@ -3,6 +3,9 @@
 //! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
+mod obey;
+
+use super::commands::CommandInbox;
 use super::doorway::{Doorway, Hands};
 use super::recorder::Recorder;
 use super::watch::{SharedWants, Watched};
@@ -45,6 +48,7 @@ pub struct Controller {
     pub recorder: Recorder,
     pub people: Box<dyn PeopleStore>,
     pub lockout: Lockout,
+    pub commands: CommandInbox,
     pub outbox: Option<Outbox>,
     pub door: String,
     pub hold: Duration,
@@ -81,6 +85,7 @@ impl Controller {
             Ok(t) => t,
             Err(e) => return (Some(e.to_string()), self.guard),
         };
+        self.recall_lockdown();
         self.show(Screen::IDLE);
         let mut fault = None;
         while !self.stop.requested() {
@@ -97,6 +102,7 @@ impl Controller {
                 }
                 self.show(Screen::IDLE);
             }
+            self.obey(&mut turn);
             self.at_the_door(|door, hands| door.tick(now, hands));
             let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).min();
             let deadline = due.map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
@@ -122,6 +128,7 @@ impl Controller {
                     self.finish_pulse(&mut turn);
                     break;
                 }
+                Ok(Watched::Command) => {}
                 Err(RecvTimeoutError::Timeout) => self.step(&mut turn, Input::Time),
             }
         }

@@ -1,6 +1,7 @@
 //! The supervisor: starts every thread, watches that they advance, and stops them in order.
 
 use super::capture::{CameraState, Capture};
+use super::commands::{CommandSender, commands};
 use super::controller::Controller;
 use super::doorway::Doorway;
 use super::engine::Engine;
@@ -9,22 +10,25 @@ use super::net::Net;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::watch::{SharedWants, Watch};
 use super::web::{self, HealthBoard, Web, WebParts};
-use crate::adapters::mqtt::{Client, CursorMoves, Outbox};
+use crate::adapters::mqtt::{Client, CursorMoves, Outbox, command_key};
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
 use crate::adapters::relay::spawner::{GuardCommand, Spawner};
-use crate::adapters::store::{EncryptedPeople, SqliteJournal};
-use crate::adapters::system::{SystemClock, random, uuid_v7};
+use crate::adapters::store::{CommandFile, EncryptedPeople, SqliteJournal};
+use crate::adapters::system::{SystemClock, board, random, uuid_v7};
 use crate::adapters::{inputs, prompt};
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
 use crate::config::Config;
-use crate::config::sections::GuardKind;
+use crate::config::sections::{GuardKind, RemoteUnlock};
 use crate::domain::access::Lockout;
+use crate::domain::command::GateRules;
 use crate::domain::door::Door;
+use crate::domain::door::Sensor;
 use crate::domain::visit::{ChallengeSource, Policy};
 use crate::ports::{Journal, PeopleStore, PortError, Recovery};
+use crate::schema::discovery::Terminal;
 use crate::schema::event::{Event, Goal};
 use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
 use std::path::{Path, PathBuf};
@@ -92,8 +96,14 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     for setting in config.insecure().in_force() {
         recorder.record(Event::SystemInsecure { setting: setting.into() });
     }
+    let (watched, inbox) = sync_channel(OBSERVATIONS);
+    let store = Box::new(CommandFile::open(&state)?);
+    let (sender, orders) = commands(gate_rules(config)?, store, recorder.clone(), clock.clone(), watched.clone())?;
     let net = match mqtt {
-        Some((client, _)) => Some(Net::start(client)?),
+        Some((client, _)) => {
+            let terminal = terminal(config);
+            Some(Net::start(client.with_commands(Arc::new(sender.clone())).announced_as(&terminal))?)
+        }
         None => None,
     };
 
@@ -106,7 +116,6 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let slot = Arc::new(LatestSlot::default());
     let wants = Arc::new(SharedWants::default());
     let (tap, live) = web::tap(config);
-    let (watched, inbox) = sync_channel(OBSERVATIONS);
     let wired = inputs::open(&config.door().inputs, clock.clone())?.map(|first| Inputs {
         config: config.door().inputs.clone(),
         clock: clock.clone(),
@@ -147,6 +156,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         recorder: recorder.clone(),
         people: Box::new(people),
         lockout,
+        commands: orders,
         outbox: outbox.clone(),
         door: config.device().name.to_string(),
         hold: config.door().hold,
@@ -163,6 +173,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         config,
         state: &state,
         recorder: &recorder,
+        commands: sender.clone(),
         clock: clock.clone(),
         board: board.clone(),
         feed,
@@ -184,6 +195,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         control: control_beat,
         guard_lost,
         recorder: recorder.clone(),
+        commands: sender,
         outbox,
         board,
         pack: config.models().pack.clone(),
@@ -260,6 +272,33 @@ fn lockout(config: &Config, people: &mut EncryptedPeople, clock: &dyn Clock) -> 
     })
 }
 
+/// What Home Assistant is told of this terminal.
+fn terminal(config: &Config) -> Terminal {
+    let wired = |sensor| config.door().inputs.lines.iter().any(|(s, _)| *s == sensor);
+    Terminal {
+        device: config.device().name.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        board: board("model"),
+        serial: board("serial-number"),
+        contact: wired(Sensor::Contact),
+        tamper: wired(Sensor::Tamper),
+        unlock: config.mqtt().remote_unlock == RemoteUnlock::HomeAssistant,
+        picture: false,
+    }
+}
+
+/// What may be asked of this terminal from afar.
+fn gate_rules(config: &Config) -> Result<GateRules, PortError> {
+    let mqtt = config.mqtt();
+    Ok(GateRules {
+        device: config.device().name.to_string(),
+        enabled: mqtt.commands.clone(),
+        key: command_key(mqtt)?,
+        home_assistant: mqtt.remote_unlock == RemoteUnlock::HomeAssistant,
+        trust_clock: config.insecure().trust_clock,
+    })
+}
+
 type Parts = (
     Arc<Policy>,
     super::controller::MakePolicy,
@@ -311,6 +350,7 @@ struct Supervisor {
     control: Heartbeat,
     guard_lost: Arc<AtomicBool>,
     recorder: Recorder,
+    commands: CommandSender,
     outbox: Option<Outbox>,
     board: HealthBoard,
     pack: String,
@@ -352,6 +392,7 @@ impl Supervisor {
                 }
                 last_health = Some(now);
                 let health = self.health(fps);
+                self.commands.sum_up();
                 if let Some(outbox) = &self.outbox {
                     outbox.health(&health);
                 }
@@ -377,6 +418,10 @@ impl Supervisor {
             problems.push("the journal cannot be written".to_owned());
         }
         let fault = !problems.is_empty();
+        let lockdown = self.commands.status().lockdown;
+        if lockdown {
+            problems.push("the door is locked down until `release`".to_owned());
+        }
         if !self.passive_pad {
             problems.push("no passive PAD network: active liveness only".to_owned());
         }
@@ -400,6 +445,7 @@ impl Supervisor {
             model_pack: self.pack.clone(),
             passive_pad: self.passive_pad,
             seq: self.recorder.seq(),
+            lockdown,
         }
     }
 }

@@ -32,6 +32,10 @@ pub struct Doorway {
     leased: bool,
     /// When to ask for it or renew it.
     next_lease: Option<Tick>,
+    /// A command asks for an unlocked door until then.
+    held_until: Option<Tick>,
+    /// Nobody is let in until it is taken back.
+    lockdown: bool,
     /// Why the guard would not hold the door open: told once.
     refused: Option<OpenRefusal>,
 }
@@ -40,13 +44,13 @@ impl Doorway {
     /// Nothing is known of the door yet.
     #[must_use]
     pub fn new(door: Door, tamper: TamperAction) -> Self {
-        Doorway { door, tamper, leased: false, next_lease: None, refused: None }
+        Doorway { door, tamper, leased: false, next_lease: None, held_until: None, lockdown: false, refused: None }
     }
 
     /// Why nobody may be let in.
     #[must_use]
     pub fn closed_for(&self) -> Option<Reason> {
-        if self.door.tampered() && self.tamper == TamperAction::Lockdown {
+        if self.lockdown || (self.door.tampered() && self.tamper == TamperAction::Lockdown) {
             Some(Reason::Lockdown)
         } else if self.door.lost() {
             Some(Reason::Degraded)
@@ -59,7 +63,24 @@ impl Doorway {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         let lease = self.next_lease.filter(|_| self.wants_lease());
-        self.door.next_deadline().into_iter().chain(lease).min()
+        self.door.next_deadline().into_iter().chain(lease).chain(self.held_until).min()
+    }
+
+    /// From now on nobody is let in, or as before. Leases end with the next [`Doorway::tick`]; the exit button still opens.
+    pub fn set_lockdown(&mut self, on: bool) {
+        self.lockdown = on;
+    }
+
+    /// The lock was released by a command.
+    pub fn commanded(&mut self, now: Tick, hands: &mut Hands<'_>) {
+        self.step(now, DoorInput::Commanded, hands);
+    }
+
+    /// A command keeps the door unlocked until a time, or no longer. The guard ends the last lease within two seconds.
+    pub fn hold(&mut self, now: Tick, until: Option<Tick>, hands: &mut Hands<'_>) {
+        self.held_until = until;
+        self.next_lease = None;
+        self.step(now, DoorInput::HoldOpen { active: until.is_some() }, hands);
     }
 
     /// News of an input.
@@ -97,6 +118,9 @@ impl Doorway {
         if self.door.next_deadline().is_some_and(|d| now >= d) {
             self.step(now, DoorInput::Time, hands);
         }
+        if self.held_until.is_some_and(|until| now >= until) {
+            self.hold(now, None, hands);
+        }
         if !self.wants_lease() {
             // Nobody renews: the guard locks by itself.
             (self.leased, self.next_lease, self.refused) = (false, None, None);
@@ -130,7 +154,7 @@ impl Doorway {
             Err(OpenRefusal::Coalesced | OpenRefusal::Rate) => {}
             Err(why) => {
                 if self.refused.replace(why) != Some(why) {
-                    let what = format!("the key switch is turned, but the guard does not open: {why:?}");
+                    let what = format!("the door is to stay unlocked, but the guard does not open: {why:?}");
                     (hands.record)(Event::AlarmRelay { what });
                 }
             }
@@ -292,6 +316,40 @@ mod tests {
         lax.changed(0, Sensor::Tamper, true);
         assert_eq!(lax.doorway.closed_for(), None);
         assert_eq!(*lax.records.borrow(), [Event::AlarmTamper { active: true }]);
+    }
+
+    #[test]
+    fn a_command_holds_the_door_until_its_time_and_a_lockdown_ends_that_at_once() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        rig.with(|d, h| d.hold(Tick::ZERO, Some(Tick::from_millis(2_500)), h));
+        for ms in [0, 1_000, 2_000] {
+            rig.tick(ms);
+        }
+        assert_eq!(rig.doorway.next_deadline(), Some(Tick::from_millis(2_500)));
+        for ms in [2_500, 3_000, 4_000] {
+            rig.tick(ms);
+        }
+        assert_eq!(rig.guard.asked, ["hold_open", "renew", "renew"]);
+        let held = |active| Event::DoorHoldOpen { active };
+        assert_eq!(*rig.records.borrow(), [held(true), held(false)]);
+        rig.with(|d, h| d.hold(Tick::from_millis(5_000), Some(Tick::from_millis(99_000)), h));
+        rig.doorway.set_lockdown(true);
+        rig.tick(6_000);
+        assert_eq!(rig.guard.asked.len(), 3, "no lease in a lockdown");
+        assert_eq!(rig.doorway.closed_for(), Some(Reason::Lockdown));
+        rig.doorway.set_lockdown(false);
+        assert_eq!(rig.doorway.closed_for(), None);
+    }
+
+    #[test]
+    fn a_door_that_a_command_opened_is_not_forced() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        rig.with(|d, h| d.commanded(Tick::ZERO, h));
+        rig.changed(900, Sensor::Contact, true);
+        assert_eq!(
+            *rig.records.borrow(),
+            [Event::DoorOpened { by: crate::schema::event::OpenedBy::Command, visit: None }]
+        );
     }
 
     #[test]

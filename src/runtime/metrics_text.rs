@@ -9,6 +9,7 @@ pub fn starting() -> Health {
     Health {
         status: HealthStatus::Degraded,
         problems: vec!["the terminal is starting".into()],
+        lockdown: false,
         camera: CameraHealth { fps: 0.0, age_ms: None },
         guard: Link::Off,
         broker: Link::Off,

@@ -1,6 +1,7 @@
 //! The shell: puts the parts together, carries effects out, decides nothing.
 
 pub mod capture;
+pub mod commands;
 pub mod controller;
 pub mod daemon;
 pub mod doorway;

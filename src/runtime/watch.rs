@@ -25,6 +25,8 @@ pub enum Watched {
     Door(InputNews),
     /// They cannot be read.
     DoorLost(String),
+    /// A command lies in its own queue; only there to wake the controller.
+    Command,
 }
 
 /// What the visit wants of the next frame, shared without a lock.

@@ -1,5 +1,6 @@
 //! The web server in the daemon: what it may ask the terminal for, its worker, and the order of their end.
 
+use super::commands::CommandSender;
 use super::engine::Engine;
 use super::recorder::Recorder;
 use super::sessions::{self, Worker};
@@ -13,6 +14,7 @@ use crate::adapters::web::{FEED, Parts, Server};
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::ports::{Journal, PeopleStore, PersonSummary, PortError, Recovery, Stored};
+use crate::schema::command::{Command, CommandError, Via};
 use crate::schema::event::Event;
 use crate::schema::health::Health;
 use crate::schema::ids::PersonId;
@@ -70,6 +72,7 @@ pub fn tap(config: &Config) -> (Option<Tap>, Option<Live>) {
 struct Terminal {
     state: PathBuf,
     recorder: Recorder,
+    commands: CommandSender,
     journal: Mutex<SqliteJournal>,
     board: HealthBoard,
     models: Vec<ModelRow>,
@@ -122,8 +125,15 @@ impl House for Terminal {
         logging::recent().into_iter().map(|(time, level, text)| LogLine { time, level, text }).collect()
     }
 
-    fn unlock(&self, _id: &str, _by: &str) -> Result<u64, NotOpened> {
-        Err(NotOpened { code: "unavailable", detail: "this version takes no commands for the door".into() })
+    fn unlock(&self, id: &str) -> Result<u64, NotOpened> {
+        let answer = self.commands.ask(Via::Web, id, Command::Unlock);
+        let (code, detail) = match (answer.ok, answer.error) {
+            (true, _) => return Ok(answer.seq.unwrap_or(0)),
+            (_, Some(CommandError::Lockdown)) => ("lockdown", "the door is locked down, or its housing is open"),
+            (_, Some(CommandError::Rate)) => ("rate", "too many commands; wait a little"),
+            _ => ("unavailable", "the door could not be opened; the journal says why"),
+        };
+        Err(NotOpened { code, detail: detail.into() })
     }
 }
 
@@ -132,6 +142,7 @@ pub struct WebParts<'a> {
     pub config: &'a Config,
     pub state: &'a Path,
     pub recorder: &'a Recorder,
+    pub commands: CommandSender,
     pub clock: Arc<dyn Clock>,
     pub board: HealthBoard,
     pub feed: Feed,
@@ -152,7 +163,7 @@ impl Web {
     /// # Errors
     /// A certificate, an account file or a port that cannot be had; networks that cannot be loaded.
     pub fn start(parts: WebParts<'_>) -> Result<Option<Web>, PortError> {
-        let WebParts { config, state, recorder, clock, board, feed, live, settings } = parts;
+        let WebParts { config, state, recorder, commands, clock, board, feed, live, settings } = parts;
         let web = config.web();
         if !web.enabled {
             return Ok(None);
@@ -164,6 +175,7 @@ impl Web {
         let house = Terminal {
             state: state.to_owned(),
             recorder: recorder.clone(),
+            commands,
             journal: Mutex::new(SqliteJournal::open_reader(state)?),
             board,
             models: sessions::models(&engine),

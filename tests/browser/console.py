@@ -92,6 +92,7 @@ def main():
     for name in ["url", "code", "clip", "photo-clip", "known", "other", "printed", "shots"]:
         parser.add_argument(f"--{name}", required=True)
     args = parser.parse_args()
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as play:
         v = Visitor(play, args, args.clip)
         page = v.context()

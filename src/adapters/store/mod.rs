@@ -3,9 +3,11 @@
 //!
 //! * *journal*: append-only, chained by hashes, committed with an fsync before anybody hears of a record.
 //! * *people*: templates sealed under a key per person; removing a person destroys that key.
+//! * *commands*: lockdown and the ids of commands that were used, so that a restart forgets neither.
 //! * *reserve*: disk space held back, so that records can still be written when the disk is full.
 
 mod chain;
+mod commands;
 mod export;
 mod files;
 mod journal;
@@ -15,6 +17,7 @@ mod people;
 mod reserve;
 mod seal;
 
+pub use commands::CommandFile;
 pub use journal::SqliteJournal;
 pub use key::KeySource;
 pub use people::{EncryptedPeople, Removal};

@@ -40,7 +40,7 @@ pub struct LogLine {
 /// Why the door was not opened by hand.
 #[derive(Clone, Debug)]
 pub struct NotOpened {
-    /// A stable word: `disabled`, `locked`, `rate`, `unavailable`.
+    /// A stable word: `lockdown`, `rate`, `unavailable`.
     pub code: &'static str,
     pub detail: String,
 }
@@ -88,9 +88,9 @@ pub trait House: Send + Sync {
     /// The newest lines of the log, oldest first.
     fn logs(&self) -> Vec<LogLine>;
 
-    /// Opens the door once, for `by`; returns the number of the record.
+    /// Opens the door once; `id` stands in its record, whose number is returned.
     ///
     /// # Errors
     /// Why it stays shut.
-    fn unlock(&self, id: &str, by: &str) -> Result<u64, NotOpened>;
+    fn unlock(&self, id: &str) -> Result<u64, NotOpened>;
 }

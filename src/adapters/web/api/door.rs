@@ -1,6 +1,6 @@
 //! The door by hand.
 
-use super::{At, blocking};
+use super::{At, audit, blocking};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::Caller;
 use crate::adapters::web::problem::Problem;
@@ -28,10 +28,10 @@ pub async fn unlock(State(app): At, caller: Caller) -> Result<Json<Unlocked>, Pr
         return Err(Problem::forbidden("disabled", "web.remote_unlock is off"));
     }
     let id = secret_id(app.random)?;
-    let done = blocking(move || app.house.unlock(&id, &caller.name)).await?;
+    audit(&app, &caller.name, "door.unlock", &id).await?;
+    let done = blocking(move || app.house.unlock(&id)).await?;
     done.map(|seq| Json(Unlocked { seq })).map_err(|e| {
         let status = match e.code {
-            "disabled" => StatusCode::FORBIDDEN,
             "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };
