@@ -21,6 +21,7 @@ mod people;
 mod private;
 mod prompts;
 mod replay;
+mod rules;
 mod run;
 mod state;
 mod still;
@@ -184,6 +185,8 @@ enum Command {
     Events(events::Args),
     /// Why a visit ended as it did, from any record of it.
     Why(why::Args),
+    /// Who may pass which door when: checks the rules and plays scenarios.
+    Rules(rules::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -227,6 +230,7 @@ pub fn main() -> ExitCode {
         Command::Identify(a) => identify::run(&g, a),
         Command::Events(a) => events::run(&g, a),
         Command::Why(a) => why::run(&g, a),
+        Command::Rules(a) => rules::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Prompts(a) => prompts::run(&g, a),

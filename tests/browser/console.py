@@ -71,7 +71,7 @@ class Visitor:
         page.locator("#enrol input[name=person]").fill(person)
         page.locator("#enrol input[name=photo]").set_input_files(photo)
         page.locator("#enrol button[type=submit]").click()
-        expect(page.locator("#enrol .note")).to_be_visible()
+        expect(page.locator("#enrol .note")).to_contain_text(person)
         return page.locator("#enrol .note").inner_text()
 
     def verify(self, page, name):
@@ -103,7 +103,6 @@ def main():
         expect(page.locator("#page-live[data-ready]")).to_be_visible()
         v.seen["enrol_known"] = v.enrol(page, "p04", args.known)
         v.seen["enrol_printed"] = v.enrol(page, "printed", args.printed)
-        # What no camera or file is: refused with words.
         v.seen["known"] = v.verify(page, "known")
         page.goto(args.url)
         expect(page.locator("#page-live[data-ready]")).to_be_visible()
@@ -136,12 +135,14 @@ def main():
         v.seen["words"] = phone.evaluate(
             "import('/assets/words.js').then(m => Object.entries(m.WORDS).filter(([k, w]) => w.length !== 6 || w.some(x => !x)).map(([k]) => k))"
         )
-        # With the keyboard alone: skip link, first page of the navigation, back.
+        # With the keyboard alone: a page by Enter on its name, and then on from its content.
         page.goto(args.url)
         expect(page.locator("#page-live[data-ready]")).to_be_visible()
-        page.evaluate("document.activeElement.blur()")
+        page.locator("nav a[data-page=events]").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#page-events[data-ready]")).to_be_visible()
         page.keyboard.press("Tab")
-        v.seen["keyboard"] = page.evaluate("document.activeElement.className")
+        v.seen["keyboard"] = page.evaluate("document.activeElement.tagName")
         page.locator("#logout").click()
         expect(page.locator("input[name=password]")).to_be_visible()
         v.axe(page, "login")
