@@ -7,7 +7,7 @@ import { PAGES } from './pages.js';
 
 const main = document.getElementById('main'), top = document.getElementById('top'), nav = document.getElementById('nav');
 const menu = document.getElementById('menu');
-let leave = null, me = null;
+let leave = null, me = null, turn = 0;
 
 export function say(text) {
   const said = document.getElementById('said');
@@ -42,6 +42,8 @@ menu.addEventListener('click', () => {
 });
 
 async function logout() {
+  leave?.();
+  leave = null;
   await post('/logout').catch(() => {});
   forget();
   location.hash = '';
@@ -90,6 +92,7 @@ async function show() {
   if (!me?.authenticated) return;
   leave?.();
   leave = null;
+  const mine = ++turn;
   const wanted = location.hash.slice(2).split('?')[0];
   const page = PAGES.find((p) => p.name === wanted && may(p.role)) || PAGES[0];
   for (const a of nav.querySelectorAll('a')) {
@@ -103,7 +106,10 @@ async function show() {
   main.replaceChildren(place);
   main.focus({ preventScroll: true });
   try {
-    leave = await page.show(place, { me, may, say });
+    const end = await page.show(place, { me, may, say });
+    // Somebody may have gone on to another page while this one was loading.
+    if (mine !== turn) return end?.();
+    leave = end;
     place.dataset.ready = 'yes';
   } catch (problem) {
     if (problem.status === 401) return begin();
