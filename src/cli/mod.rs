@@ -15,6 +15,7 @@ mod events;
 mod guard;
 mod identify;
 mod models;
+mod mqtt;
 mod pad;
 mod people;
 mod private;
@@ -183,6 +184,8 @@ enum Command {
     Events(events::Args),
     /// Why a visit ended as it did, from any record of it.
     Why(why::Args),
+    /// What the broker keeps of this terminal.
+    Mqtt(mqtt::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -224,6 +227,7 @@ pub fn main() -> ExitCode {
         Command::Identify(a) => identify::run(&g, a),
         Command::Events(a) => events::run(&g, a),
         Command::Why(a) => why::run(&g, a),
+        Command::Mqtt(a) => mqtt::run(&g, &a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Prompts(a) => prompts::run(&g, a),

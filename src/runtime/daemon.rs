@@ -1,5 +1,6 @@
 //! The supervisor: starts every thread, watches that they advance, and stops them in order.
 
+use super::broker_news::BrokerNews;
 use super::capture::{CameraState, Capture};
 use super::commands::{CommandSender, commands};
 use super::controller::Controller;
@@ -342,6 +343,7 @@ impl Supervisor {
     fn watch(&self, stop: &Stop, over: impl Fn() -> bool) -> Option<String> {
         let mut told_ready = false;
         let mut last_health = None;
+        let mut broker = BrokerNews::default();
         let mut frames = (self.clock.now(), 0_u64);
         let mut fps = 0.0;
         while !stop.wait(Duration::from_millis(100)) && !over() {
@@ -370,6 +372,9 @@ impl Supervisor {
                     frames = (now, seen);
                 }
                 last_health = Some(now);
+                if let Some(connected) = self.outbox.as_ref().and_then(|o| broker.step(now, o.status().connected)) {
+                    self.recorder.record(Event::SystemBroker { connected });
+                }
                 self.commands.sum_up();
                 if let Some(outbox) = &self.outbox {
                     outbox.health(&self.health(outbox, fps));
