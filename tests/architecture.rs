@@ -49,10 +49,16 @@ const IMPURE: &[&str] = &[
     "std::collections::HashMap",
     "std::collections::HashSet",
     "std::hash::RandomState",
+    // The calendar's own ways to the machine's clock and zone database.
+    "jiff::Zoned::now",
+    "jiff::Timestamp::now",
+    "jiff::tz::db",
+    "jiff::tz::TimeZoneDatabase",
 ];
 
-/// Crates that the domain may use: the generator runs on a seed that the shell hands in.
-const DOMAIN_CRATES: &[&str] = &["rand_chacha"];
+/// Crates that the domain may use: the generator runs on a seed that the shell hands in, and of the calendar it uses
+/// arithmetic on values; zones come as values too.
+const DOMAIN_CRATES: &[&str] = &["rand_chacha", "jiff"];
 
 /// Hardware, network and database crates, and the rooms that may name them.
 const OUTER_CRATES: &[(&str, &[&str])] = &[

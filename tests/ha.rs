@@ -64,6 +64,9 @@ fn announced(full: bool) -> (String, Value) {
     (topic, serde_json::from_str(&payload).expect("JSON"))
 }
 
+/// Makes an announcement wrong.
+type Break = fn(&mut Value);
+
 /// One test for good and bad: the environment is made once, and a validator that finds nothing wrong with anything would
 /// show nothing.
 #[test]
@@ -73,7 +76,7 @@ fn home_assistant_takes_what_it_is_told_and_would_refuse_what_is_wrong() {
     }
     let (topic, good) = announced(true);
     let (_, bare) = announced(false);
-    let wrong: [(&str, fn(&mut Value)); 7] = [
+    let wrong: [(&str, Break); 7] = [
         ("a device class that there is not", |v| v["cmps"]["door"]["device_class"] = "gate".into()),
         ("no unique_id", |v| drop(v["cmps"]["lock"].as_object_mut().expect("an object").remove("unique_id"))),
         ("a state class that there is not", |v| v["cmps"]["latency"]["state_class"] = "parsec".into()),

@@ -21,6 +21,7 @@ mod people;
 mod private;
 mod prompts;
 mod replay;
+mod rules;
 mod run;
 mod state;
 mod still;
@@ -186,6 +187,8 @@ enum Command {
     Why(why::Args),
     /// What the broker keeps of this terminal.
     Mqtt(mqtt::Args),
+    /// Who may pass which door when: checks the rules and plays scenarios.
+    Rules(rules::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -228,6 +231,7 @@ pub fn main() -> ExitCode {
         Command::Events(a) => events::run(&g, a),
         Command::Why(a) => why::run(&g, a),
         Command::Mqtt(a) => mqtt::run(&g, &a),
+        Command::Rules(a) => rules::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Prompts(a) => prompts::run(&g, a),

@@ -8,12 +8,14 @@ use super::sections::{
     InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, Recognition, RelayConfig,
     RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
+use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::command::CommandName;
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use crate::vision::frame::{PixelFormat, Rotation};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Languages that the texts at the door exist in, in the order of the columns of `adapters::prompt::texts`.
@@ -25,6 +27,7 @@ const SCRIPTED: &str = "scripted";
 /// The truth, or everything that is wrong between the keys.
 pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> {
     let mut c = Checker { origins, faults: Vec::new() };
+    let book = c.rules(raw);
     let device = DeviceId::new(&raw.device.name);
     if let Err(e) = &device {
         c.fault("device.name", e.to_string());
@@ -42,7 +45,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
         c.fault("store.dir", "is empty; name a directory");
     }
     match device {
-        Ok(name) if c.faults.is_empty() => Ok(build(raw, name)),
+        Ok(name) if c.faults.is_empty() => Ok(build(raw, name, book)),
         _ => Err(c.faults),
     }
 }
@@ -62,6 +65,32 @@ impl Checker<'_> {
     pub(super) fn fault_between(&mut self, key: &str, other: &str, what: impl Into<String>) {
         let key = if self.origins.contains_key(key) || !self.origins.contains_key(other) { key } else { other };
         self.fault(key, what);
+    }
+
+    /// What the rules file says; its own faults stand beside those of the configuration.
+    fn rules(&mut self, raw: &Raw) -> RuleBook {
+        let Some(file) = &raw.rules.file else { return RuleBook::open() };
+        let beside = match self.origins.get("rules.file") {
+            Some(Origin::File { path, .. }) => path.parent().unwrap_or(Path::new("")).join(file),
+            _ => file.clone(),
+        };
+        let book = match super::rules::read_rules(&beside) {
+            Ok(book) => book,
+            Err(faults) => {
+                self.faults.extend(faults.iter().cloned());
+                return RuleBook::shut();
+            }
+        };
+        let name = &raw.device.name;
+        if !book.grants.iter().any(|g| g.opens(name)) {
+            self.fault("rules.file", format!("no grant in it opens `{name}`, the door of this terminal (device.name)"));
+        }
+        let door = book.doors.get(name);
+        if door.is_some_and(|d| d.anti_passback.is_some()) && raw.door.inputs.contact.is_none() {
+            let what = format!("[doors.{name}] has anti_passback, which counts openings: wire door.inputs.contact");
+            self.fault_between("rules.file", "door.inputs.contact", what);
+        }
+        book
     }
 
     fn camera(&mut self, raw: &Raw) {
@@ -337,7 +366,7 @@ fn here_or(path: Option<&PathBuf>, here: &str, installed: &str) -> PathBuf {
     path.cloned().unwrap_or_else(found)
 }
 
-fn build(raw: &Raw, name: DeviceId) -> Config {
+fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
     let ms = Duration::from_millis;
     let state = &raw.store.dir;
     let client_id = raw.mqtt.client_id.clone().unwrap_or_else(|| format!("cardea-{name}"));
@@ -436,7 +465,11 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
             },
         },
         prompt: raw.prompt.build(),
-        rules: Rules { lockout_failures: raw.rules.lockout_failures, lockout: ms(raw.rules.lockout_ms) },
+        rules: Rules {
+            lockout_failures: raw.rules.lockout_failures,
+            lockout: ms(raw.rules.lockout_ms),
+            book: Arc::new(book),
+        },
         mqtt: Mqtt {
             enabled: raw.mqtt.enabled,
             host: raw.mqtt.host.clone(),
@@ -465,6 +498,7 @@ fn build(raw: &Raw, name: DeviceId) -> Config {
         insecure: Insecure {
             challenge_off: raw.insecure.challenge_off,
             virtual_camera: raw.insecure.virtual_camera,
+            unsynced_clock: raw.insecure.unsynced_clock,
             scripted_models: raw.insecure.scripted_models,
             fixed_challenge: raw.insecure.fixed_challenge,
             max_frame_age: Some(ms(raw.insecure.max_frame_age_ms)).filter(|age| *age > ms(500)),

@@ -208,7 +208,7 @@ impl Reader {
 }
 
 /// The whole text of a file that only its owner and its group may write.
-fn read(path: &Path) -> io::Result<String> {
+pub(super) fn read(path: &Path) -> io::Result<String> {
     let file = std::fs::File::open(path)?;
     trusted(&file.metadata()?)?;
     let mut text = String::new();

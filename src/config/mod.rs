@@ -6,6 +6,7 @@ mod keys;
 mod load;
 mod prompt;
 mod raw;
+mod rules;
 pub mod sections;
 mod show;
 #[cfg(test)]
@@ -15,5 +16,6 @@ pub use check::LANGUAGES;
 pub use fault::{Fault, Faults, Origin, Origins};
 pub use keys::schema;
 pub use load::{Inputs, Merged, load, merge};
+pub use rules::{ALWAYS, is_name, parse_rules, read_rules, zone};
 pub use sections::Config;
 pub use show::{Entry, entries, example};

@@ -470,11 +470,15 @@ pub struct RawRules {
     /// First lockout in milliseconds; doubles up to an hour.
     #[schemars(range(min = 1000, max = 3_600_000))]
     pub lockout_ms: u64,
+    /// Rules file: groups, doors, schedules, grants (docs/rules.md), beside the file that names it unless the path is absolute. Unset: everybody who is enrolled may pass at all times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"rules.toml")]
+    pub file: Option<PathBuf>,
 }
 
 impl Default for RawRules {
     fn default() -> Self {
-        RawRules { lockout_failures: 5, lockout_ms: 30_000 }
+        RawRules { lockout_failures: 5, lockout_ms: 30_000, file: None }
     }
 }
 
@@ -602,6 +606,8 @@ pub struct RawInsecure {
     pub challenge_off: bool,
     /// V4L2 nodes without hardware (v4l2loopback, vivid) are opened, and file, command and sim cameras may open a real relay.
     pub virtual_camera: bool,
+    /// Schedules and limits of time are read by a clock of which the system does not say that it is synchronised. Jumps still close them.
+    pub unsynced_clock: bool,
     /// Allows `models.pack = "scripted"`: a script says who stands in front and whether alive.
     pub scripted_models: bool,
     /// Allows `challenge.sequence`.
@@ -618,6 +624,7 @@ impl Default for RawInsecure {
         RawInsecure {
             challenge_off: false,
             virtual_camera: false,
+            unsynced_clock: false,
             scripted_models: false,
             fixed_challenge: false,
             max_frame_age_ms: 500,

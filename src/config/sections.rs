@@ -4,6 +4,7 @@ pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
 };
+use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::command::CommandName;
 use crate::schema::event::Action;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that the daemon may rely on. Only the loader makes one, and only without faults.
@@ -369,6 +371,8 @@ pub struct Rules {
     pub lockout_failures: u32,
     /// `rules.lockout_ms`, default 30000; doubles up to an hour.
     pub lockout: Duration,
+    /// What `rules.file` says; without it everybody who is enrolled may pass.
+    pub book: Arc<RuleBook>,
 }
 
 #[derive(Clone, Debug)]
@@ -435,6 +439,8 @@ pub struct Insecure {
     /// `insecure.virtual_camera`: V4L2 nodes without hardware are opened, and file, command and sim cameras may open a real
     /// relay.
     pub virtual_camera: bool,
+    /// `insecure.unsynced_clock`: schedules are read by a clock of which nobody says that it is synchronised.
+    pub unsynced_clock: bool,
     /// `insecure.scripted_models`: `models.pack = "scripted"` is allowed.
     pub scripted_models: bool,
     /// `insecure.fixed_challenge`: `challenge.sequence` is allowed.
@@ -452,6 +458,7 @@ impl Insecure {
         [
             ("challenge_off", self.challenge_off),
             ("virtual_camera", self.virtual_camera),
+            ("unsynced_clock", self.unsynced_clock),
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
             ("max_frame_age_ms", self.max_frame_age.is_some()),

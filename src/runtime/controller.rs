@@ -12,13 +12,13 @@ use super::watch::{SharedWants, Watched};
 use crate::adapters::mqtt::Outbox;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
-use crate::domain::access::Lockout;
+use crate::domain::access::Lockouts;
 use crate::domain::observation::Observation;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
 use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
 use crate::schema::event::{Event, Reason, Verdict};
-use crate::schema::ids::VisitId;
+use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::topics::LockState;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -47,7 +47,7 @@ pub struct Controller {
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
     pub people: Box<dyn PeopleStore>,
-    pub lockout: Lockout,
+    pub lockout: Lockouts,
     pub commands: CommandInbox,
     pub outbox: Option<Outbox>,
     pub door: String,
@@ -218,7 +218,7 @@ impl Controller {
 
     /// Gate 0: why no visit may begin now.
     fn not_ready(&mut self, now: Tick) -> Option<Reason> {
-        if self.lockout.locked(now) {
+        if self.lockout.door(now) {
             Some(Reason::LockedOut)
         } else if self.recorder.failing() {
             // The disk may be back: an attempt to write tells.
@@ -233,7 +233,10 @@ impl Controller {
     fn decided(&mut self, turn: &mut Turn, now: Tick, d: &Decision) {
         turn.resume = Some(now + VERDICT);
         let (mut verdict, mut reason) = (d.verdict, d.reason);
-        if d.verdict == Verdict::Granted {
+        let shut_out = d.person.as_ref().is_some_and(|p| self.lockout.person(now, p));
+        if d.verdict == Verdict::Granted && shut_out {
+            (verdict, reason) = (Verdict::Denied, Some(Reason::LockedOut));
+        } else if d.verdict == Verdict::Granted {
             match self.grant(d) {
                 Ok(()) => {
                     turn.granted = true;
@@ -251,7 +254,7 @@ impl Controller {
                 self.recorder.record(Event::AlarmSpoof { visit });
             }
         }
-        self.charge(now, verdict, reason);
+        self.charge(now, verdict, reason, d.person.as_ref());
     }
 
     /// Log, then open. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
@@ -288,16 +291,19 @@ impl Controller {
         Err(Some(reason))
     }
 
-    fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>) {
+    fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>, person: Option<&PersonId>) {
         let before = self.lockout.clone();
-        let pause = self.lockout.charge(now, verdict, reason);
+        let pauses = self.lockout.charge(now, verdict, reason, person);
         if self.lockout != before
             && let Err(e) = self.people.set_lockout(&self.lockout.to_text(now))
         {
             tracing::error!(error = %e, "the lockout could not be kept");
         }
-        if let Some(pause) = pause {
-            self.recorder.record(Event::AlarmLockout { failures: self.lockout.failures(), seconds: pause.as_secs() });
+        for pause in &pauses {
+            let (failures, seconds) = (pause.failures, pause.lasts.as_secs());
+            self.recorder.record(Event::AlarmLockout { failures, seconds, person: pause.person.clone() });
+        }
+        if pauses.iter().any(|p| p.person.is_none()) {
             self.show(Screen { phase: Phase::Unavailable, advice: Some(Advice::Later), ..Screen::IDLE });
         }
     }

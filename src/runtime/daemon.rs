@@ -22,7 +22,7 @@ use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::config::sections::{GuardKind, RemoteUnlock};
-use crate::domain::access::Lockout;
+use crate::domain::access::Lockouts;
 use crate::domain::command::GateRules;
 use crate::domain::door::Door;
 use crate::domain::door::Sensor;
@@ -245,11 +245,11 @@ fn guard(config: &Config, state: &Path) -> Result<(Option<Spawner>, GuardClient)
     Ok((spawner, client))
 }
 
-fn lockout(config: &Config, people: &mut EncryptedPeople, clock: &dyn Clock) -> Result<Lockout, PortError> {
+fn lockout(config: &Config, people: &mut EncryptedPeople, clock: &dyn Clock) -> Result<Lockouts, PortError> {
     let rules = config.rules();
     Ok(match people.lockout()? {
-        Some(text) => Lockout::from_text(rules.lockout_failures, rules.lockout, &text, clock.now()),
-        None => Lockout::new(rules.lockout_failures, rules.lockout),
+        Some(text) => Lockouts::from_text(rules.lockout_failures, rules.lockout, &text, clock.now()),
+        None => Lockouts::new(rules.lockout_failures, rules.lockout, clock.now()),
     })
 }
 

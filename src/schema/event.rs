@@ -336,7 +336,13 @@ pub enum Event {
     AlarmCamera { what: String },
     /// Too many failures: the door does not decide until the time is over.
     #[serde(rename = "alarm.lockout")]
-    AlarmLockout { failures: u32, seconds: u64 },
+    AlarmLockout {
+        failures: u32,
+        seconds: u64,
+        /// In whose name the failures were; without it the whole door does not decide.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        person: Option<PersonId>,
+    },
     /// Attack presentation seen.
     #[serde(rename = "alarm.spoof")]
     AlarmSpoof { visit: VisitId },

@@ -188,7 +188,14 @@ mod tests {
                 r#"{"type":"person.enrolled","person":"ada","templates":3}"#,
             ),
             (Event::AlarmRelay { what: "x".into() }, r#"{"type":"alarm.relay","what":"x"}"#),
-            (Event::AlarmLockout { failures: 5, seconds: 30 }, r#"{"type":"alarm.lockout","failures":5,"seconds":30}"#),
+            (
+                Event::AlarmLockout { failures: 5, seconds: 30, person: None },
+                r#"{"type":"alarm.lockout","failures":5,"seconds":30}"#,
+            ),
+            (
+                Event::AlarmLockout { failures: 5, seconds: 30, person: Some(p()) },
+                r#"{"type":"alarm.lockout","failures":5,"seconds":30,"person":"ada"}"#,
+            ),
             (Event::SystemStopped {}, r#"{"type":"system.stopped"}"#),
         ] {
             assert_eq!(serde_json::to_string(&event).expect("serialises"), text);

@@ -1,0 +1,89 @@
+//! `cardea rules`: checks a rules file, plays scenarios against it, and releases what an administrator must release.
+
+pub(super) mod simulate;
+
+use super::state::print;
+use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::config::{Faults, read_rules};
+use crate::domain::access::RuleBook;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Lists everything that is wrong with a rules file; exit code 78 if anything is.
+    Check {
+        /// Rules file; without it the one that the configuration names.
+        file: Option<PathBuf>,
+    },
+    /// Plays scenarios; exit code 1 when an expectation does not hold.
+    Simulate {
+        /// Files of scenarios (docs/rules.md).
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+pub fn run(globals: &Globals, args: Args) -> Outcome {
+    match args.command {
+        Command::Check { file } => check(globals, file.as_deref()),
+        Command::Simulate { files } => simulate::run(globals, &files),
+    }
+}
+
+fn check(globals: &Globals, file: Option<&Path>) -> Outcome {
+    let faults = match file {
+        Some(file) => read_rules(file).err(),
+        None => crate::config::load(&super::config_inputs(globals)).err(),
+    };
+    let list: Vec<_> = faults.iter().flatten().collect();
+    let failure = faults.as_ref().map(failure);
+    let mut text = String::new();
+    if globals.json {
+        let mut object = json!({"ok": list.is_empty(), "faults": list});
+        if let Some(failure) = &failure {
+            object["error"] = failure.json();
+        }
+        text = format!("{object}\n");
+    } else if list.is_empty() {
+        text += "ok\n";
+    } else {
+        text.extend(list.iter().map(|f| format!("{f}\n")));
+    }
+    print(&text)?;
+    let Some(failure) = failure else { return Ok(Exit::Done) };
+    eprintln!("{failure}");
+    Ok(Exit::Reported(failure.code))
+}
+
+/// One line for all faults: `rules check` lists them.
+fn failure(faults: &Faults) -> Failure {
+    let failure = super::config_failure(faults);
+    Failure { hint: failure.hint.replace("config check", "rules check"), ..failure }
+}
+
+/// The rules of a file.
+fn book(file: &Path) -> Result<RuleBook, Failure> {
+    read_rules(file).map_err(|faults| failure(&faults))
+}
+
+/// A moment: RFC 3339, or a reading of a clock on the wall of the rules' zone.
+///
+/// # Errors
+/// It is neither.
+pub(super) fn moment(subject: &str, text: &str, book: &RuleBook) -> Result<i64, Failure> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(at.as_millisecond());
+    }
+    let local = text.parse::<jiff::civil::DateTime>().ok().and_then(|local| book.zone.instant(local));
+    local.ok_or_else(|| {
+        let hint = "write 2026-11-23T08:30, or with an offset 2026-11-23T08:30+01:00";
+        Failure::new(Code::Usage, subject, format!("`{text}` is no moment"), hint)
+    })
+}
