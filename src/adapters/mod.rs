@@ -10,3 +10,4 @@ pub mod prompt;
 pub mod relay;
 pub mod store;
 pub mod system;
+pub mod web;

@@ -4,6 +4,7 @@
 //! `error: <file or key>: <what>; <what to do>`, and with `--json` also an object on standard output.
 
 mod bench;
+mod cert;
 mod clip;
 mod collect;
 mod config;
@@ -205,6 +206,8 @@ enum Command {
     Config(config::Args),
     /// One line per thing that can be wrong.
     Doctor(doctor::Args),
+    /// The certificate of the console.
+    Cert(cert::Args),
     /// What a decision costs on this machine.
     Bench(bench::Args),
     /// Completions for a shell, on standard output.
@@ -243,6 +246,7 @@ pub fn main() -> ExitCode {
         Command::Prompts(a) => prompts::run(&g, a),
         Command::Config(a) => config::run(&g, a),
         Command::Doctor(a) => doctor::run(&g, a),
+        Command::Cert(a) => cert::run(&g, &a),
         Command::Bench(a) => bench::run(&g, a),
         Command::Completions(a) => texts::completions(&a),
         Command::Man(a) => texts::man(&a),

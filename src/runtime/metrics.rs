@@ -5,7 +5,7 @@
 
 use super::commands::CommandStatus;
 use crate::adapters::mqtt::Status;
-use crate::schema::health::{Health, HealthStatus, Link};
+use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -19,6 +19,23 @@ pub struct Metrics<'a> {
     /// `None` without a broker in the configuration.
     pub mqtt: Option<Status>,
     pub version: &'a str,
+}
+
+/// Before the supervisor has looked around once.
+#[must_use]
+pub fn starting() -> Health {
+    Health {
+        status: HealthStatus::Degraded,
+        problems: vec!["the terminal is starting".into()],
+        lockdown: false,
+        camera: CameraHealth { fps: 0.0, age_ms: None },
+        guard: Link::Off,
+        broker: Link::Off,
+        disk_free_mb: 0,
+        model_pack: String::new(),
+        passive_pad: false,
+        seq: 0,
+    }
 }
 
 /// The text. It holds no names of people.
@@ -108,7 +125,6 @@ fn escaped(text: &str) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::schema::command::{CommandError, CommandName};
-    use crate::schema::health::CameraHealth;
 
     fn sample(pack: &str) -> String {
         let health = Health {
