@@ -9,6 +9,8 @@
 # make emulated-armv7      one picture identified by the armv7 program under emulation
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
 # make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
+# make records [RECORDS=100000]    so many records while the broker is away, then all of them in order
+# make hostile [INPUTS=1000000] [SEED=1]   bytes from outside at the parsers of commands
 # make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
 FEATURES := --features v4l2,panel,drm
@@ -18,7 +20,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks kills hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools deny-tool deb-tool
+.PHONY: demo test lint lint-quick models bench attacks kills records hostile hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -86,6 +88,16 @@ attacks: setup models
 # 500 kills of the daemon and of the guard in mid-pulse, 1,000 starts and stops: 10 minutes.
 kills: setup
 	CARDEA_KILLS=500 cargo test $(FEATURES) --test kills -- --nocapture --test-threads=1
+
+RECORDS ?= 100000
+
+records: setup
+	CARDEA_RECORDS=$(RECORDS) cargo test $(FEATURES) --test broker -- --nocapture records_drain_in_order
+
+INPUTS ?= 1000000
+
+hostile: setup
+	CARDEA_INPUTS=$(INPUTS) CARDEA_SEED=$(SEED) cargo test $(FEATURES) --test hostile -- --nocapture
 
 bench: setup models
 	cargo bench $(FEATURES) --benches

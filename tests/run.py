@@ -23,6 +23,7 @@ KINDS = [UNIT, PROPERTY, BROKER, PROCESSES, CLIPS, BENCH, INTEGRATION, DOC]
 # By the name of the file in tests/; every other one is `integration`.
 KIND_OF_FILE = {
     "broker": BROKER,
+    "commands": BROKER,
     "processes": PROCESSES,
     "kills": PROCESSES,
     "store_kills": PROCESSES,

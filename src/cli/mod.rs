@@ -16,6 +16,7 @@ mod events;
 mod guard;
 mod identify;
 mod models;
+mod mqtt;
 mod pad;
 mod people;
 mod private;
@@ -191,6 +192,8 @@ enum Command {
     Events(events::Args),
     /// Why a visit ended as it did, from any record of it.
     Why(why::Args),
+    /// What the broker keeps of this terminal.
+    Mqtt(mqtt::Args),
     /// Who may pass which door when: checks the rules and plays scenarios.
     Rules(rules::Args),
     /// Lists, installs, verifies networks.
@@ -236,6 +239,7 @@ pub fn main() -> ExitCode {
         Command::Identify(a) => identify::run(&g, a),
         Command::Events(a) => events::run(&g, a),
         Command::Why(a) => why::run(&g, a),
+        Command::Mqtt(a) => mqtt::run(&g, &a),
         Command::Rules(a) => rules::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),

@@ -1,5 +1,6 @@
 //! The supervisor: starts every thread, watches that they advance, and stops them in order.
 
+use super::broker_news::BrokerNews;
 use super::capture::{CameraState, Capture};
 use super::commands::{CommandSender, commands};
 use super::controller::Controller;
@@ -174,6 +175,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         state: &state,
         recorder: &recorder,
         commands: sender.clone(),
+        outbox: outbox.clone(),
         clock: clock.clone(),
         board: board.clone(),
         feed,
@@ -363,6 +365,7 @@ impl Supervisor {
     fn watch(&self, stop: &Stop, over: impl Fn() -> bool) -> Option<String> {
         let mut told_ready = false;
         let mut last_health = None;
+        let mut broker = BrokerNews::default();
         let mut frames = (self.clock.now(), 0_u64);
         let mut fps = 0.0;
         while !stop.wait(Duration::from_millis(100)) && !over() {
@@ -391,6 +394,9 @@ impl Supervisor {
                     frames = (now, seen);
                 }
                 last_health = Some(now);
+                if let Some(connected) = self.outbox.as_ref().and_then(|o| broker.step(now, o.status().connected)) {
+                    self.recorder.record(Event::SystemBroker { connected });
+                }
                 let health = self.health(fps);
                 self.commands.sum_up();
                 if let Some(outbox) = &self.outbox {

@@ -1,5 +1,6 @@
 //! The shell: puts the parts together, carries effects out, decides nothing.
 
+pub mod broker_news;
 pub mod capture;
 pub mod commands;
 pub mod controller;
@@ -9,7 +10,7 @@ pub mod engine;
 pub mod enrolment;
 pub mod inputs;
 pub mod logging;
-pub mod metrics_text;
+pub mod metrics;
 pub mod net;
 pub mod recorder;
 pub mod sessions;

@@ -7,10 +7,11 @@ use crate::ports::{Journal, PortError, Recovery};
 use crate::schema::event::Event;
 use crate::schema::ids::DeviceId;
 use crate::schema::record::{Draft, Record};
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use uuid::Uuid;
@@ -45,6 +46,8 @@ pub struct Recorder {
 pub struct RecorderHealth {
     failing: AtomicBool,
     seq: AtomicU64,
+    /// Records since the start, by type.
+    counts: Mutex<BTreeMap<String, u64>>,
 }
 
 /// Who is told of committed records beside the journal.
@@ -129,6 +132,12 @@ impl Recorder {
         self.health.failing.load(Ordering::Relaxed)
     }
 
+    /// Records since the start, by type.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.health.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Newest sequence number.
     #[must_use]
     pub fn seq(&self) -> u64 {
@@ -160,7 +169,10 @@ fn record(
         match &result {
             Ok(r) => {
                 health.seq.store(r.seq, Ordering::Relaxed);
-                tell(listeners, r);
+                let kind = r.event.kind();
+                tell(listeners, r, &kind);
+                let mut counts = health.counts.lock().unwrap_or_else(PoisonError::into_inner);
+                *counts.entry(kind).or_default() += 1;
             }
             Err(e) => tracing::error!(error = %e, "a record could not be written"),
         }
@@ -186,7 +198,7 @@ fn draft(clock: &dyn Clock, stamp: &Stamp, event: Event) -> Result<Draft, PortEr
     })
 }
 
-fn tell(listeners: &Listeners, record: &Record) {
+fn tell(listeners: &Listeners, record: &Record, kind: &str) {
     if let Some(outbox) = &listeners.outbox {
         outbox.recorded(record);
     }
@@ -198,7 +210,7 @@ fn tell(listeners: &Listeners, record: &Record) {
         // A reader that has gone away is no reason to stop a door.
         let _closed = writeln!(out, "{}", record.text()).and_then(|()| out.flush());
     }
-    tracing::info!(seq = record.seq, event = %record.event.kind(), "record");
+    tracing::info!(seq = record.seq, event = kind, "record");
 }
 
 #[cfg(test)]

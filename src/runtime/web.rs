@@ -4,7 +4,8 @@ use super::commands::CommandSender;
 use super::engine::Engine;
 use super::recorder::Recorder;
 use super::sessions::{self, Worker};
-use super::{logging, metrics_text};
+use super::{logging, metrics};
+use crate::adapters::mqtt::Outbox;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal};
 use crate::adapters::system::random;
 use crate::adapters::web::house::{House, LogLine, ModelRow, NotOpened, SettingRow};
@@ -73,6 +74,7 @@ struct Terminal {
     state: PathBuf,
     recorder: Recorder,
     commands: CommandSender,
+    outbox: Option<Outbox>,
     journal: Mutex<SqliteJournal>,
     board: HealthBoard,
     models: Vec<ModelRow>,
@@ -102,7 +104,7 @@ impl House for Terminal {
 
     fn health(&self) -> Health {
         let known = self.board.lock().expect("board mutex: no holder panics").clone();
-        known.unwrap_or_else(metrics_text::starting)
+        known.unwrap_or_else(metrics::starting)
     }
 
     fn commit(&self, event: Event) -> Result<u64, PortError> {
@@ -110,7 +112,13 @@ impl House for Terminal {
     }
 
     fn metrics(&self) -> String {
-        metrics_text::text(&self.health())
+        metrics::text(&metrics::Metrics {
+            health: &self.health(),
+            records: &self.recorder.counts(),
+            commands: &self.commands.status(),
+            mqtt: self.outbox.as_ref().map(Outbox::status),
+            version: env!("CARGO_PKG_VERSION"),
+        })
     }
 
     fn models(&self) -> Vec<ModelRow> {
@@ -143,6 +151,7 @@ pub struct WebParts<'a> {
     pub state: &'a Path,
     pub recorder: &'a Recorder,
     pub commands: CommandSender,
+    pub outbox: Option<Outbox>,
     pub clock: Arc<dyn Clock>,
     pub board: HealthBoard,
     pub feed: Feed,
@@ -163,7 +172,7 @@ impl Web {
     /// # Errors
     /// A certificate, an account file or a port that cannot be had; networks that cannot be loaded.
     pub fn start(parts: WebParts<'_>) -> Result<Option<Web>, PortError> {
-        let WebParts { config, state, recorder, commands, clock, board, feed, live, settings } = parts;
+        let WebParts { config, state, recorder, commands, outbox, clock, board, feed, live, settings } = parts;
         let web = config.web();
         if !web.enabled {
             return Ok(None);
@@ -176,6 +185,7 @@ impl Web {
             state: state.to_owned(),
             recorder: recorder.clone(),
             commands,
+            outbox,
             journal: Mutex::new(SqliteJournal::open_reader(state)?),
             board,
             models: sessions::models(&engine),

@@ -9,6 +9,7 @@
 //! Commands are subscribed to at quality 0 with a clean start: what was sent while the terminal was away never comes.
 
 mod backoff;
+mod forget;
 mod inward;
 mod options;
 mod outbox;
@@ -16,6 +17,7 @@ mod pump;
 mod session;
 mod window;
 
+pub use forget::forget;
 pub use options::command_key;
 pub use outbox::{Outbox, Status};
 pub use pump::CursorMoves;

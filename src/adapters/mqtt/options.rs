@@ -5,6 +5,7 @@ use crate::ports::{PortError, Recovery};
 use crate::schema::topics::{AVAILABILITY, Topics};
 use rumqttc::tokio_rustls::rustls::pki_types::pem::PemObject;
 use rumqttc::tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rumqttc::tokio_rustls::rustls::version::TLS13;
 use rumqttc::tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rumqttc::{Broker, LastWill, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport};
 use std::fs::File;
@@ -17,13 +18,20 @@ use std::time::Duration;
 pub(super) const ONLINE: &str = "online";
 pub(super) const OFFLINE: &str = "offline";
 
-/// Nothing is subscribed to, so the broker has nothing long to say.
+/// Commands are short; what is longer the broker does not send.
 const MAX_INCOMING: u32 = 8 * 1024;
 /// Passwords, certificates and keys are smaller than this; a device file is not.
 const MAX_SECRET_FILE: u64 = 256 * 1024;
 
 /// Options of every connection. Their `Debug` text would hold the password: they are never logged.
 pub(super) fn options(mqtt: &Mqtt, topics: &Topics) -> Result<MqttOptions, PortError> {
+    let mut options = connection(mqtt)?;
+    options.set_last_will(LastWill::new(topics.leaf(AVAILABILITY), OFFLINE, QoS::AtLeastOnce, true, None));
+    Ok(options)
+}
+
+/// The same without a last will.
+pub(super) fn connection(mqtt: &Mqtt) -> Result<MqttOptions, PortError> {
     let mut options = MqttOptions::new(mqtt.client_id.clone(), Broker::tcp(mqtt.host.clone(), mqtt.port));
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -34,8 +42,7 @@ pub(super) fn options(mqtt: &Mqtt, topics: &Topics) -> Result<MqttOptions, PortE
         .set_max_packet_size(Some(MAX_INCOMING))
         .set_keep_alive(u16::try_from(mqtt.keep_alive.as_secs()).unwrap_or(u16::MAX))
         .set_connect_timeout(Duration::from_secs(5))
-        .set_network_options(network)
-        .set_last_will(LastWill::new(topics.leaf(AVAILABILITY), OFFLINE, QoS::AtLeastOnce, true, None));
+        .set_network_options(network);
     match (&mqtt.username, &mqtt.password_file) {
         (Some(name), Some(file)) => {
             options.set_credentials(name.clone(), password(file)?);
@@ -61,7 +68,8 @@ fn tls(ca: &Path, client: Option<(&Path, &Path)>) -> Result<ClientConfig, PortEr
         roots.add(cert).map_err(|e| fault("mqtt.ca_file", ca, e, "give the certificate of the broker's issuer"))?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        // Nothing older: a broker that cannot is not spoken to.
+        .with_protocol_versions(&[&TLS13])
         .map_err(|e| fault("mqtt.ca_file", ca, e, "this build has no TLS version to offer"))?
         .with_root_certificates(roots);
     let Some((cert, key)) = client else { return Ok(config.with_no_client_auth()) };
