@@ -17,6 +17,7 @@ mod identify;
 mod models;
 mod pad;
 mod people;
+mod people_set;
 mod private;
 mod prompts;
 mod replay;
@@ -26,6 +27,7 @@ mod state;
 mod still;
 mod texts;
 mod verify;
+mod who_can;
 mod why;
 
 use crate::adapters::store::EncryptedPeople;
@@ -186,6 +188,8 @@ enum Command {
     Why(why::Args),
     /// Who may pass which door when: checks the rules and plays scenarios.
     Rules(rules::Args),
+    /// Who may pass a door at a moment.
+    WhoCan(who_can::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -228,6 +232,7 @@ pub fn main() -> ExitCode {
         Command::Events(a) => events::run(&g, a),
         Command::Why(a) => why::run(&g, a),
         Command::Rules(a) => rules::run(&g, a),
+        Command::WhoCan(a) => who_can::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Prompts(a) => prompts::run(&g, a),

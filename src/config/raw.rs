@@ -6,8 +6,8 @@
 
 use super::prompt::RawPrompt;
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, RelayKind,
-    TamperAction,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, ReaderKind,
+    RelayKind, TamperAction,
 };
 use crate::domain::door::Sensor;
 use crate::schema::event::Action;
@@ -334,6 +334,10 @@ pub struct RawDoor {
     pub relay: RawRelay,
     /// Door contact, exit button, tamper switch and key switch.
     pub inputs: RawInputs,
+    /// Keypad for PINs.
+    pub keypad: RawReader,
+    /// Card reader.
+    pub card: RawReader,
 }
 
 impl Default for RawDoor {
@@ -350,6 +354,8 @@ impl Default for RawDoor {
             tamper: TamperAction::Lockdown,
             relay: RawRelay::default(),
             inputs: RawInputs::default(),
+            keypad: RawReader::default(),
+            card: RawReader::default(),
         }
     }
 }
@@ -410,6 +416,23 @@ impl Default for RawInputs {
             hold_open: None,
             hold_open_active: ActiveLevel::Low,
         }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawReader {
+    /// none, evdev (a keyboard for the kernel, taken for this program alone) or lines (a serial line, a pipe or a file, one row a line).
+    pub kind: ReaderKind,
+    /// evdev: a name under /dev/input/by-id; lines: the serial line, pipe or file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/dev/input/by-id/usb-keypad-event-kbd")]
+    pub device: Option<PathBuf>,
+}
+
+impl Default for RawReader {
+    fn default() -> Self {
+        RawReader { kind: ReaderKind::None, device: None }
     }
 }
 

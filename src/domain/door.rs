@@ -79,6 +79,8 @@ pub enum DoorInput {
     Changed { sensor: Sensor, active: bool },
     /// The lock was released for a visit.
     Granted { visit: VisitId },
+    /// What the rules say: the lock stays released in office hours; nothing holds it in a lockdown.
+    Ruled { office: bool, shut: bool },
     /// The sensors cannot be read any more.
     Lost,
     /// `next_deadline` may have come.
@@ -118,6 +120,10 @@ pub struct Door {
     exit: Option<Entry>,
     tamper: bool,
     hold_open: bool,
+    /// Office hours.
+    office: bool,
+    /// Lockdown.
+    shut: bool,
     /// Warning and alarm of this opening that were given.
     warned: bool,
     alarmed: bool,
@@ -135,6 +141,8 @@ impl Door {
             exit: None,
             tamper: false,
             hold_open: false,
+            office: false,
+            shut: false,
             warned: false,
             alarmed: false,
             lost: false,
@@ -153,10 +161,11 @@ impl Door {
         self.lost
     }
 
-    /// Whether the key switch asks for an unlocked door; never while the sensors are lost or the housing is open.
+    /// Whether key switch or office hours ask for an unlocked door; never in a lockdown, while the sensors are lost or
+    /// while the housing is open.
     #[must_use]
     pub fn wants_hold_open(&self) -> bool {
-        self.hold_open && !self.lost && !self.tamper
+        (self.hold_open || self.office) && !self.shut && !self.lost && !self.tamper
     }
 
     /// When [`DoorInput::Time`] is due.
@@ -183,6 +192,7 @@ impl Door {
                     self.grant = Some(Entry { by: OpenedBy::Grant, visit: Some(visit), until: now + self.rules.entry });
                 }
             }
+            DoorInput::Ruled { office, shut } => self.ruled(now, office, shut, &mut out),
             DoorInput::Lost => {
                 if !self.lost {
                     self.forget();
@@ -279,6 +289,21 @@ impl Door {
         self.hold_open = active;
         out.push(DoorEffect::Record(Event::DoorHoldOpen { active }));
         if self.open_since.is_some() {
+            if self.warned {
+                out.push(DoorEffect::Remind(false));
+            }
+            self.forget_opening();
+            self.open_since = Some(now);
+        }
+    }
+
+    fn ruled(&mut self, now: Tick, office: bool, shut: bool, out: &mut Vec<DoorEffect>) {
+        let held = self.wants_hold_open();
+        if office != self.office {
+            out.push(DoorEffect::Record(Event::DoorOfficeHours { active: office }));
+        }
+        (self.office, self.shut) = (office, shut);
+        if held != self.wants_hold_open() && self.open_since.is_some() {
             if self.warned {
                 out.push(DoorEffect::Remind(false));
             }

@@ -1,22 +1,24 @@
-//! The controller thread: owns visit, lockout, guard and prompt; carries the visit's effects out.
+//! The controller thread: owns visit, rules, guard and prompt; carries the visit's effects out.
 //!
 //! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
 use super::doorway::{Doorway, Hands};
 use super::recorder::Recorder;
+use super::rules::{Factors, Rules, Shown, shown};
+use super::ruling::Waiting;
 use super::watch::{SharedWants, Watched};
 use crate::adapters::mqtt::Outbox;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
-use crate::domain::access::Lockouts;
 use crate::domain::observation::Observation;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
-use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
-use crate::schema::event::{Event, Reason, Verdict};
+use crate::ports::{DoorGuard, OpenRefusal, PortError, Prompt};
+use crate::schema::event::{Event, OpenedBy, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::topics::LockState;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -24,7 +26,7 @@ use std::time::Duration;
 /// The guard releases the line when it hears nothing for a second: it is told four times as often.
 const HEARTBEAT: Duration = Duration::from_millis(200);
 /// A verdict stays on the screen for so long before the next visit may begin.
-const VERDICT: Duration = Duration::from_millis(2000);
+pub(super) const VERDICT: Duration = Duration::from_millis(2000);
 /// A grant without an edge after so long is an alarm.
 const EDGE: Duration = Duration::from_millis(700);
 
@@ -43,8 +45,7 @@ pub struct Controller {
     pub doorway: Doorway,
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
-    pub people: Box<dyn PeopleStore>,
-    pub lockout: Lockouts,
+    pub rules: Rules,
     pub outbox: Option<Outbox>,
     pub door: String,
     pub hold: Duration,
@@ -57,15 +58,20 @@ pub struct Controller {
 }
 
 /// What changes from visit to visit.
-struct Turn {
-    visit: Visit,
+pub(super) struct Turn {
+    pub(super) visit: Visit,
     number: u64,
     /// The next visit begins after this, and only when nobody granted is still standing there.
-    resume: Option<Tick>,
-    granted: bool,
+    pub(super) resume: Option<Tick>,
+    pub(super) granted: bool,
     last_face: Option<Tick>,
     /// A grant that waits for its edge.
-    awaiting: Option<Tick>,
+    pub(super) awaiting: Option<Tick>,
+    /// A visit that waits for a second factor.
+    pub(super) factor: Option<Waiting>,
+    /// What was shown while the visit ran: the last of it.
+    pub(super) early: Option<Shown>,
+    pub(super) factors: Factors,
     last_beat: Option<Tick>,
     last_renew: Tick,
 }
@@ -98,7 +104,9 @@ impl Controller {
                 self.show(Screen::IDLE);
             }
             self.at_the_door(|door, hands| door.tick(now, hands));
-            let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).min();
+            self.follow_rules(&mut turn, now);
+            let rules = self.rules.next_deadline().into_iter().chain(turn.factor.as_ref().map(Waiting::until));
+            let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).chain(rules).min();
             let deadline = due.map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
             match self.inbox.recv_timeout(deadline.max(Duration::from_millis(1))) {
                 Ok(Watched::Seen(o)) => self.seen(&mut turn, &o),
@@ -107,6 +115,7 @@ impl Controller {
                     self.at_the_door(|door, hands| door.news(now, &news, hands));
                     self.close_if_it_must(&mut turn);
                 }
+                Ok(Watched::Shown(what)) => self.shown_factor(&mut turn, what),
                 Ok(Watched::DoorLost(what)) => {
                     let now = self.clock.now();
                     self.at_the_door(|door, hands| door.lost(now, what, hands));
@@ -145,6 +154,9 @@ impl Controller {
             granted: false,
             last_face: None,
             awaiting: None,
+            factor: None,
+            early: None,
+            factors: Factors::default(),
             last_beat: None,
             last_renew: now,
         })
@@ -172,18 +184,19 @@ impl Controller {
     }
 
     /// One input into the visit, its effects out of it.
-    fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
+    pub(super) fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
         let now = self.clock.now();
         let effects = turn.visit.handle(now, input);
+        let ruling = self.ruling(turn, now, &effects);
         let mut started = false;
         for effect in effects {
             match effect {
-                Effect::Show(screen) => self.show(screen),
+                Effect::Show(screen) => self.show(shown(screen, ruling.as_ref())),
                 Effect::Record(event) => {
                     started |= matches!(event, Event::VisitStarted { .. });
                     self.recorder.record(event);
                 }
-                Effect::Decided(d) => self.decided(turn, now, &d),
+                Effect::Decided(d) => self.decided(turn, now, &d, ruling.as_ref()),
             }
         }
         if let (true, Some(reason)) = (started, self.not_ready(now)) {
@@ -195,11 +208,20 @@ impl Controller {
         self.wants.set(turn.visit.wants(soon), turn.visit.is_running());
     }
 
-    fn at_the_door(&mut self, what: impl FnOnce(&mut Doorway, &mut Hands<'_>)) {
+    pub(super) fn at_the_door(&mut self, what: impl FnOnce(&mut Doorway, &mut Hands<'_>)) {
         let recorder = &self.recorder;
-        let record = |event| recorder.record(event);
+        let entered = Cell::new(None);
+        let record = |event| {
+            if let Event::DoorOpened { by: OpenedBy::Grant, visit: Some(visit) } = &event {
+                entered.set(Some(*visit));
+            }
+            recorder.record(event);
+        };
         let (outbox, hold) = (self.outbox.as_ref(), self.hold);
         what(&mut self.doorway, &mut Hands { guard: &mut *self.guard, record: &record, outbox, hold });
+        if let Some(visit) = entered.get() {
+            self.rules.opened(self.clock.now(), self.clock.wall(), visit);
+        }
     }
 
     /// A visit does not outlive a housing that is opened.
@@ -211,8 +233,8 @@ impl Controller {
 
     /// Gate 0: why no visit may begin now.
     fn not_ready(&mut self, now: Tick) -> Option<Reason> {
-        if self.lockout.door(now) {
-            Some(Reason::LockedOut)
+        if let Some(reason) = self.rules.closed_for(now) {
+            Some(reason)
         } else if self.recorder.failing() {
             // The disk may be back: an attempt to write tells.
             self.recorder.commit(Event::SystemReady {}).err().map(|_| Reason::JournalFailed)
@@ -223,35 +245,8 @@ impl Controller {
         }
     }
 
-    fn decided(&mut self, turn: &mut Turn, now: Tick, d: &Decision) {
-        turn.resume = Some(now + VERDICT);
-        let (mut verdict, mut reason) = (d.verdict, d.reason);
-        let shut_out = d.person.as_ref().is_some_and(|p| self.lockout.person(now, p));
-        if d.verdict == Verdict::Granted && shut_out {
-            (verdict, reason) = (Verdict::Denied, Some(Reason::LockedOut));
-        } else if d.verdict == Verdict::Granted {
-            match self.grant(d) {
-                Ok(()) => {
-                    turn.granted = true;
-                    turn.awaiting = Some(now);
-                }
-                Err(Some(why)) => (verdict, reason) = (Verdict::Denied, Some(why)),
-                Err(None) => turn.granted = true,
-            }
-        }
-        if let (Verdict::Denied, Some(reason)) = (verdict, reason) {
-            let decision_ms = millis(d.at.since(d.began));
-            let (visit, door) = (d.visit, self.door.clone());
-            self.recorder.record(Event::AccessDenied { visit, reason, door, person: d.person.clone(), decision_ms });
-            if matches!(reason, Reason::Spoof | Reason::Injection) {
-                self.recorder.record(Event::AlarmSpoof { visit });
-            }
-        }
-        self.charge(now, verdict, reason, d.person.as_ref());
-    }
-
     /// Log, then open. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
-    fn grant(&mut self, d: &Decision) -> Result<(), Option<Reason>> {
+    pub(super) fn grant(&mut self, d: &Decision) -> Result<(), Option<Reason>> {
         let Some(person) = d.person.clone() else { return Err(Some(Reason::NoMatch)) };
         let event = Event::AccessGranted {
             visit: d.visit,
@@ -284,14 +279,8 @@ impl Controller {
         Err(Some(reason))
     }
 
-    fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>, person: Option<&PersonId>) {
-        let before = self.lockout.clone();
-        let pauses = self.lockout.charge(now, verdict, reason, person);
-        if self.lockout != before
-            && let Err(e) = self.people.set_lockout(&self.lockout.to_text(now))
-        {
-            tracing::error!(error = %e, "the lockout could not be kept");
-        }
+    pub(super) fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>, person: Option<&PersonId>) {
+        let pauses = self.rules.charge(now, verdict, reason, person);
         for pause in &pauses {
             let (failures, seconds) = (pause.failures, pause.lasts.as_secs());
             self.recorder.record(Event::AlarmLockout { failures, seconds, person: pause.person.clone() });
@@ -371,13 +360,13 @@ impl Controller {
         }
     }
 
-    fn show(&mut self, screen: Screen) {
+    pub(super) fn show(&mut self, screen: Screen) {
         if let Err(e) = self.prompt.show(&screen) {
             tracing::warn!(error = %e, "the prompt is gone; the door works on");
         }
     }
 }
 
-fn millis(d: Duration) -> u64 {
+pub(super) fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }

@@ -34,13 +34,15 @@ pub struct Doorway {
     next_lease: Option<Tick>,
     /// Why the guard would not hold the door open: told once.
     refused: Option<OpenRefusal>,
+    /// Office hours and lockdown, as the rules said last.
+    told: (bool, bool),
 }
 
 impl Doorway {
     /// Nothing is known of the door yet.
     #[must_use]
     pub fn new(door: Door, tamper: TamperAction) -> Self {
-        Doorway { door, tamper, leased: false, next_lease: None, refused: None }
+        Doorway { door, tamper, leased: false, next_lease: None, refused: None, told: (false, false) }
     }
 
     /// Why nobody may be let in.
@@ -98,12 +100,29 @@ impl Doorway {
             self.step(now, DoorInput::Time, hands);
         }
         if !self.wants_lease() {
+            if self.leased && (self.told.1 || self.closed_for().is_some()) {
+                // Not even for the rest of the lease.
+                if let Err(e) = hands.guard.door_opened() {
+                    tracing::warn!(error = %e, "the guard did not hear that the door is to be locked");
+                }
+            }
             // Nobody renews: the guard locks by itself.
             (self.leased, self.next_lease, self.refused) = (false, None, None);
         } else if self.next_lease.is_none_or(|t| now >= t) {
             self.next_lease = Some(now + RENEW);
             self.lease(hands);
         }
+    }
+
+    /// What the rules say at this moment. A lockdown ends a lease at once.
+    pub fn ruled(&mut self, now: Tick, office: bool, shut: bool, hands: &mut Hands<'_>) {
+        if (office, shut) == self.told {
+            return;
+        }
+        self.told = (office, shut);
+        self.next_lease = None;
+        self.step(now, DoorInput::Ruled { office, shut }, hands);
+        self.tick(now, hands);
     }
 
     /// An edge of the line: a lease that ended must be asked for anew.
@@ -130,7 +149,7 @@ impl Doorway {
             Err(OpenRefusal::Coalesced | OpenRefusal::Rate) => {}
             Err(why) => {
                 if self.refused.replace(why) != Some(why) {
-                    let what = format!("the key switch is turned, but the guard does not open: {why:?}");
+                    let what = format!("the door is to be held open, but the guard does not open: {why:?}");
                     (hands.record)(Event::AlarmRelay { what });
                 }
             }
@@ -286,12 +305,37 @@ mod tests {
         rig.tick(0);
         rig.changed(100, Sensor::Tamper, true);
         rig.tick(1000);
-        assert_eq!(rig.guard.asked, ["hold_open"]);
+        assert_eq!(rig.guard.asked, ["hold_open", "door_opened"], "the lease ends at once");
         assert_eq!(rig.doorway.closed_for(), Some(Reason::Lockdown));
         let mut lax = Rig::new(TamperAction::Alarm);
         lax.changed(0, Sensor::Tamper, true);
         assert_eq!(lax.doorway.closed_for(), None);
         assert_eq!(*lax.records.borrow(), [Event::AlarmTamper { active: true }]);
+    }
+
+    #[test]
+    fn office_hours_are_a_lease_too_and_a_lockdown_ends_every_lease_at_once() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        let ruled = |rig: &mut Rig, ms, office, shut| rig.with(|d, h| d.ruled(Tick::from_millis(ms), office, shut, h));
+        ruled(&mut rig, 0, true, false);
+        rig.tick(1000);
+        assert_eq!(rig.guard.asked, ["hold_open", "renew"]);
+        rig.changed(1100, Sensor::HoldOpen, true);
+        ruled(&mut rig, 1200, true, true);
+        rig.tick(2200);
+        assert_eq!(rig.guard.asked.last(), Some(&"door_opened"), "neither hours nor key hold it");
+        let asked = rig.guard.asked.len();
+        rig.changed(2300, Sensor::Contact, true);
+        assert!(rig.records.borrow().contains(&Event::DoorForced {}), "nobody may open it now");
+        assert!(rig.guard.asked.len() > asked, "relocked");
+        ruled(&mut rig, 2400, false, false);
+        let hours: Vec<bool> = rig
+            .records
+            .borrow()
+            .iter()
+            .filter_map(|e| if let Event::DoorOfficeHours { active } = e { Some(*active) } else { None })
+            .collect();
+        assert_eq!(hours, [true, false]);
     }
 
     #[test]

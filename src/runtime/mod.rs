@@ -8,5 +8,8 @@ pub mod engine;
 pub mod inputs;
 pub mod logging;
 pub mod net;
+pub mod readers;
 pub mod recorder;
+pub mod rules;
+mod ruling;
 pub mod watch;

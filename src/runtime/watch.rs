@@ -25,6 +25,8 @@ pub enum Watched {
     Door(InputNews),
     /// They cannot be read.
     DoorLost(String),
+    /// A PIN was typed or a card shown.
+    Shown(super::rules::Shown),
 }
 
 /// What the visit wants of the next frame, shared without a lock.
