@@ -1,9 +1,11 @@
 //! Traits in our own words between what decides and what touches the world. Foreign types stay inside the adapters.
 
 use crate::base::time::Tick;
+use crate::domain::command::Offer;
 use crate::domain::door::Sensor;
 use crate::domain::gallery::Template;
 use crate::domain::screen::Screen;
+use crate::schema::command::{Answer, Command, Via};
 use crate::schema::event::EdgeCause;
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::record::{Draft, Record};
@@ -192,6 +194,35 @@ pub trait Prompt: Send {
     /// # Errors
     /// The output is gone; the caller logs and goes on.
     fn show(&mut self, screen: &Screen) -> Result<(), PortError>;
+}
+
+/// Told once what became of a command. It is called on whichever thread knows first, and must not wait.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// Where commands from afar are handed in. Returns at once; the answer comes by the [`Reply`], within about two seconds,
+/// or never when refusals come by the hundred.
+pub trait CommandDesk: Send + Sync {
+    /// A message from the broker, judged with all of the gatekeeper's checks.
+    fn offer(&self, offer: &Offer<'_>, reply: Reply);
+
+    /// A command of somebody who has shown already that they may give it (signed in at the console, with the right for
+    /// it): only lockdown and rate are checked. `id` names it in its records and answer.
+    fn order(&self, via: Via, id: &str, command: Command, reply: Reply);
+}
+
+/// What commands must not forget over a restart; one small text.
+pub trait CommandStore: Send {
+    /// The text; `None` when nothing was ever kept.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    fn load(&mut self) -> Result<Option<String>, PortError>;
+
+    /// Replaces it; durable on return.
+    ///
+    /// # Errors
+    /// The one before is still there.
+    fn save(&mut self, text: &str) -> Result<(), PortError>;
 }
 
 /// A record as it stands in the journal.

@@ -7,7 +7,7 @@ mod journal;
 
 use broker::{Broker, Subscriber, left_out, wait_for};
 use cardea::adapters::mqtt::{Client, CursorMoves, Outbox};
-use cardea::config::sections::Mqtt;
+use cardea::config::sections::{Mqtt, RemoteUnlock};
 use cardea::runtime::net::Net;
 use cardea::schema::event::{Event, Reason};
 use cardea::schema::health::{CameraHealth, Health, HealthStatus, Link};
@@ -31,6 +31,11 @@ fn settings(port: u16) -> Mqtt {
         client_key_file: None,
         keep_alive: Duration::from_secs(5),
         names: false,
+        commands: BTreeSet::new(),
+        command_key_file: None,
+        remote_unlock: RemoteUnlock::Off,
+        discovery: false,
+        discovery_prefix: "homeassistant".into(),
     }
 }
 
@@ -72,6 +77,7 @@ fn health() -> Health {
         model_pack: "standard".into(),
         passive_pad: true,
         seq: 1,
+        lockdown: false,
     }
 }
 

@@ -28,6 +28,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// What the device tree says of the board: `model`, `serial-number`. None on a PC.
+#[must_use]
+pub fn board(what: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/device-tree/{what}")).ok()?;
+    let text: String = text.trim_end_matches('\0').chars().filter(|c| !c.is_control()).take(64).collect();
+    Some(text).filter(|t| !t.is_empty())
+}
+
 /// Bytes from the kernel's generator.
 ///
 /// # Errors

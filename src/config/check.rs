@@ -10,6 +10,7 @@ use super::sections::{
 };
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
+use crate::schema::command::CommandName;
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use crate::vision::frame::{PixelFormat, Rotation};
@@ -282,8 +283,7 @@ impl Checker<'_> {
 
     fn mqtt(&mut self, mqtt: &RawMqtt) {
         for part in mqtt.base.split('/') {
-            let plain = !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !"+#$".contains(c));
-            if !plain {
+            if !is_level(part) {
                 let what = format!(
                     "`{}` is not topic levels of printable ASCII without + # $, as in building/cardea",
                     mqtt.base
@@ -298,6 +298,25 @@ impl Checker<'_> {
         if mqtt.client_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 128 || id.chars().any(char::is_control))
         {
             self.fault("mqtt.client_id", "must be 1 to 128 bytes without control characters");
+        }
+        if mqtt.discovery_prefix.split('/').any(|part| !is_level(part)) {
+            let what = format!("`{}` is not topic levels, as in homeassistant", mqtt.discovery_prefix);
+            self.fault("mqtt.discovery_prefix", what);
+        }
+        for name in &mqtt.commands {
+            let what = match name {
+                CommandName::Snapshot | CommandName::Enroll => {
+                    format!("`{}` is not built in: pictures neither leave nor enter this way", name.word())
+                }
+                _ if (name.opens() || *name == CommandName::Remove) && mqtt.command_key_file.is_none() => {
+                    format!(
+                        "`{}` needs mqtt.command_key_file: unsigned, anybody at the broker could send it",
+                        name.word()
+                    )
+                }
+                _ => continue,
+            };
+            self.fault("mqtt.commands", what);
         }
         let needs: [(&str, bool, &str, bool); 4] = [
             ("client_cert_file", mqtt.client_cert_file.is_some(), "client_key_file", mqtt.client_key_file.is_some()),
@@ -331,6 +350,11 @@ impl Checker<'_> {
             self.fault(key, format!("`{text}` is not a name of letters, digits, _ and -"));
         }
     }
+}
+
+/// One level of a topic: no wildcard, nothing that a broker keeps for itself.
+fn is_level(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !"+#$".contains(c))
 }
 
 fn rotation(degrees: u32) -> Option<Rotation> {
@@ -479,6 +503,11 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             client_key_file: raw.mqtt.client_key_file.clone(),
             keep_alive: Duration::from_secs(raw.mqtt.keep_alive_s),
             names: raw.mqtt.names,
+            commands: raw.mqtt.commands.iter().copied().collect(),
+            command_key_file: raw.mqtt.command_key_file.clone(),
+            remote_unlock: raw.mqtt.remote_unlock,
+            discovery: raw.mqtt.discovery,
+            discovery_prefix: raw.mqtt.discovery_prefix.clone(),
         },
         store: Store { dir: raw.store.dir.clone() },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
@@ -489,6 +518,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             scripted_models: raw.insecure.scripted_models,
             fixed_challenge: raw.insecure.fixed_challenge,
             max_frame_age: Some(ms(raw.insecure.max_frame_age_ms)).filter(|age| *age > ms(500)),
+            trust_clock: raw.insecure.trust_clock,
         },
     }
 }

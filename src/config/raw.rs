@@ -7,9 +7,10 @@
 use super::prompt::RawPrompt;
 use super::sections::{
     ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, ReaderKind,
-    RelayKind, TamperAction,
+    RelayKind, RemoteUnlock, TamperAction,
 };
 use crate::domain::door::Sensor;
+use crate::schema::command::CommandName;
 use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -546,6 +547,18 @@ pub struct RawMqtt {
     pub keep_alive_s: u64,
     /// Whether `event/access` carries names of people beside their ids.
     pub names: bool,
+    /// Commands that are taken on cmd/NAME: unlock, lock, hold, lockdown, release, remove, sync, ping, replay. What opens or changes people needs `command_key_file`.
+    pub commands: Vec<CommandName>,
+    /// File with the key, at least 16 bytes, that every command on cmd/NAME must be signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/cardea/command-key")]
+    pub command_key_file: Option<PathBuf>,
+    /// Who opens through lock/set: off or home_assistant. Whoever may write there at the broker opens the door.
+    pub remote_unlock: RemoteUnlock,
+    /// Whether Home Assistant is told of this terminal.
+    pub discovery: bool,
+    /// First level of Home Assistant's discovery topics.
+    pub discovery_prefix: String,
 }
 
 impl Default for RawMqtt {
@@ -563,6 +576,11 @@ impl Default for RawMqtt {
             client_key_file: None,
             keep_alive_s: 15,
             names: false,
+            commands: vec![CommandName::Lock, CommandName::Ping, CommandName::Replay, CommandName::Sync],
+            command_key_file: None,
+            remote_unlock: RemoteUnlock::Off,
+            discovery: true,
+            discovery_prefix: "homeassistant".into(),
         }
     }
 }
@@ -620,6 +638,8 @@ pub struct RawInsecure {
     /// Frames up to so many milliseconds old are decided on, and from 2 a second: for machines that emulate others. Whoever delays frames chooses the moment.
     #[schemars(range(min = 500, max = 10_000))]
     pub max_frame_age_ms: u64,
+    /// A clock that nobody is known to discipline counts as right for commands with times. Whoever sets it back replays nothing, but makes old commands young.
+    pub trust_clock: bool,
 }
 
 impl Default for RawInsecure {
@@ -631,6 +651,7 @@ impl Default for RawInsecure {
             scripted_models: false,
             fixed_challenge: false,
             max_frame_age_ms: 500,
+            trust_clock: false,
         }
     }
 }

@@ -6,10 +6,12 @@ pub use super::prompt::{
 };
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
+use crate::schema::command::CommandName;
 use crate::schema::event::Action;
 use crate::schema::ids::DeviceId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -417,6 +419,26 @@ pub struct Mqtt {
     pub keep_alive: Duration,
     /// `mqtt.names`, default false: whether `event/access` carries names of people beside their ids.
     pub names: bool,
+    /// `mqtt.commands`, default lock, ping, replay, sync.
+    pub commands: BTreeSet<CommandName>,
+    /// `mqtt.command_key_file`: without it nothing that opens is taken on `cmd/`.
+    pub command_key_file: Option<PathBuf>,
+    /// `mqtt.remote_unlock`, default off.
+    pub remote_unlock: RemoteUnlock,
+    /// `mqtt.discovery`, default true, and `mqtt.discovery_prefix`, default `homeassistant`.
+    pub discovery: bool,
+    pub discovery_prefix: String,
+}
+
+/// `mqtt.remote_unlock`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteUnlock {
+    /// Nobody opens through `lock/set`.
+    #[default]
+    Off,
+    /// Whoever may write to `lock/set` at the broker.
+    HomeAssistant,
 }
 
 #[derive(Clone, Debug)]
@@ -447,6 +469,8 @@ pub struct Insecure {
     pub fixed_challenge: bool,
     /// `insecure.max_frame_age_ms`, when it is over the 500 of every door.
     pub max_frame_age: Option<Duration>,
+    /// `insecure.trust_clock`: a clock that nobody is known to discipline counts as right for commands with times.
+    pub trust_clock: bool,
 }
 
 impl Insecure {
@@ -460,6 +484,7 @@ impl Insecure {
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
             ("max_frame_age_ms", self.max_frame_age.is_some()),
+            ("trust_clock", self.trust_clock),
         ]
         .into_iter()
         .filter_map(|(n, on)| on.then_some(n))

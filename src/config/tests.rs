@@ -469,3 +469,15 @@ fn each_board_has_its_own_line_and_provider_and_a_guard_that_systemd_starts() {
         assert_eq!((&config.door().guard, config.models().provider), (&GuardKind::Socket, provider), "{file}");
     }
 }
+
+#[test]
+fn a_command_that_opens_is_configured_with_a_key_or_not_at_all() {
+    let text = |more: &str| format!("[mqtt]\ncommands = ['unlock', 'ping', 'remove']\n{more}");
+    let told = faults(&text(""));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("`unlock` needs mqtt.command_key_file"), "{told:?}");
+    assert_eq!(faults(&text("command_key_file = '/etc/cardea/command-key'")), [""; 0]);
+    assert!(faults("[mqtt]\ncommands = ['snapshot']").iter().all(|f| f.contains("not built in")));
+    assert!(faults("[mqtt]\ncommands = ['open']")[0].contains("mqtt.commands"));
+    assert!(faults("[mqtt]\ndiscovery_prefix = 'a/#'")[0].contains("mqtt.discovery_prefix"));
+}

@@ -79,8 +79,10 @@ pub enum DoorInput {
     Changed { sensor: Sensor, active: bool },
     /// The lock was released for a visit.
     Granted { visit: VisitId },
-    /// What the rules say: the lock stays released in office hours; nothing holds it in a lockdown.
-    Ruled { office: bool, shut: bool },
+    /// The lock was released by a command from afar.
+    Commanded,
+    /// Something else than the key switch, a command for example, wants the door to stay unlocked, or no longer.
+    HoldOpen { active: bool },
     /// The sensors cannot be read any more.
     Lost,
     /// `next_deadline` may have come.
@@ -119,11 +121,10 @@ pub struct Door {
     grant: Option<Entry>,
     exit: Option<Entry>,
     tamper: bool,
+    /// The key switch asks for an unlocked door.
     hold_open: bool,
-    /// Office hours.
-    office: bool,
-    /// Lockdown.
-    shut: bool,
+    /// Something else does.
+    held_open: bool,
     /// Warning and alarm of this opening that were given.
     warned: bool,
     alarmed: bool,
@@ -141,8 +142,7 @@ impl Door {
             exit: None,
             tamper: false,
             hold_open: false,
-            office: false,
-            shut: false,
+            held_open: false,
             warned: false,
             alarmed: false,
             lost: false,
@@ -161,11 +161,10 @@ impl Door {
         self.lost
     }
 
-    /// Whether key switch or office hours ask for an unlocked door; never in a lockdown, while the sensors are lost or
-    /// while the housing is open.
+    /// Whether key switch or command ask for an unlocked door; never while the sensors are lost or the housing is open.
     #[must_use]
     pub fn wants_hold_open(&self) -> bool {
-        (self.hold_open || self.office) && !self.shut && !self.lost && !self.tamper
+        (self.hold_open || self.held_open) && !self.lost && !self.tamper
     }
 
     /// When [`DoorInput::Time`] is due.
@@ -192,7 +191,12 @@ impl Door {
                     self.grant = Some(Entry { by: OpenedBy::Grant, visit: Some(visit), until: now + self.rules.entry });
                 }
             }
-            DoorInput::Ruled { office, shut } => self.ruled(now, office, shut, &mut out),
+            DoorInput::Commanded => {
+                if self.rules.contact && !self.lost {
+                    self.exit = Some(Entry { by: OpenedBy::Command, visit: None, until: now + self.rules.entry });
+                }
+            }
+            DoorInput::HoldOpen { active } => self.hold(now, self.hold_open, active, &mut out),
             DoorInput::Lost => {
                 if !self.lost {
                     self.forget();
@@ -224,7 +228,7 @@ impl Door {
                     }
                 }
                 Sensor::Tamper => self.tamper(active, true, &mut out),
-                Sensor::HoldOpen => self.key(now, active, &mut out),
+                Sensor::HoldOpen => self.hold(now, active, self.held_open, &mut out),
             },
         }
         // What excused an open door may just have ended.
@@ -281,29 +285,15 @@ impl Door {
         self.tamper = active;
     }
 
-    /// When the key is turned back the time in which the door may stand open begins anew.
-    fn key(&mut self, now: Tick, active: bool, out: &mut Vec<DoorEffect>) {
-        if self.hold_open == active {
+    /// When nothing holds the door open any more, the time in which it may stand open begins anew.
+    fn hold(&mut self, now: Tick, key: bool, other: bool, out: &mut Vec<DoorEffect>) {
+        let (before, after) = (self.hold_open || self.held_open, key || other);
+        (self.hold_open, self.held_open) = (key, other);
+        if before == after {
             return;
         }
-        self.hold_open = active;
-        out.push(DoorEffect::Record(Event::DoorHoldOpen { active }));
+        out.push(DoorEffect::Record(Event::DoorHoldOpen { active: after }));
         if self.open_since.is_some() {
-            if self.warned {
-                out.push(DoorEffect::Remind(false));
-            }
-            self.forget_opening();
-            self.open_since = Some(now);
-        }
-    }
-
-    fn ruled(&mut self, now: Tick, office: bool, shut: bool, out: &mut Vec<DoorEffect>) {
-        let held = self.wants_hold_open();
-        if office != self.office {
-            out.push(DoorEffect::Record(Event::DoorOfficeHours { active: office }));
-        }
-        (self.office, self.shut) = (office, shut);
-        if held != self.wants_hold_open() && self.open_since.is_some() {
             if self.warned {
                 out.push(DoorEffect::Remind(false));
             }

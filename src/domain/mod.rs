@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod challenge;
+pub mod command;
 pub mod door;
 pub mod fusion;
 pub mod gallery;

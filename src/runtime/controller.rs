@@ -3,10 +3,13 @@
 //! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
+mod obey;
+mod ruling;
+
+use super::commands::CommandInbox;
 use super::doorway::{Doorway, Hands};
 use super::recorder::Recorder;
 use super::rules::{Factors, Rules, Shown, shown};
-use super::ruling::Waiting;
 use super::watch::{SharedWants, Watched};
 use crate::adapters::mqtt::Outbox;
 use crate::base::stop::{Heartbeat, Stop};
@@ -14,10 +17,11 @@ use crate::base::time::{Clock, Tick};
 use crate::domain::observation::Observation;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
-use crate::ports::{DoorGuard, OpenRefusal, PortError, Prompt};
+use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
 use crate::schema::event::{Event, OpenedBy, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::topics::LockState;
+use ruling::Waiting;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -26,7 +30,7 @@ use std::time::Duration;
 /// The guard releases the line when it hears nothing for a second: it is told four times as often.
 const HEARTBEAT: Duration = Duration::from_millis(200);
 /// A verdict stays on the screen for so long before the next visit may begin.
-pub(super) const VERDICT: Duration = Duration::from_millis(2000);
+const VERDICT: Duration = Duration::from_millis(2000);
 /// A grant without an edge after so long is an alarm.
 const EDGE: Duration = Duration::from_millis(700);
 
@@ -45,7 +49,9 @@ pub struct Controller {
     pub doorway: Doorway,
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
+    pub people: Box<dyn PeopleStore>,
     pub rules: Rules,
+    pub commands: CommandInbox,
     pub outbox: Option<Outbox>,
     pub door: String,
     pub hold: Duration,
@@ -58,20 +64,20 @@ pub struct Controller {
 }
 
 /// What changes from visit to visit.
-pub(super) struct Turn {
-    pub(super) visit: Visit,
+struct Turn {
+    visit: Visit,
     number: u64,
     /// The next visit begins after this, and only when nobody granted is still standing there.
-    pub(super) resume: Option<Tick>,
-    pub(super) granted: bool,
+    resume: Option<Tick>,
+    granted: bool,
     last_face: Option<Tick>,
     /// A grant that waits for its edge.
-    pub(super) awaiting: Option<Tick>,
+    awaiting: Option<Tick>,
     /// A visit that waits for a second factor.
-    pub(super) factor: Option<Waiting>,
+    factor: Option<Waiting>,
     /// What was shown while the visit ran: the last of it.
-    pub(super) early: Option<Shown>,
-    pub(super) factors: Factors,
+    early: Option<Shown>,
+    factors: Factors,
     last_beat: Option<Tick>,
     last_renew: Tick,
 }
@@ -87,6 +93,7 @@ impl Controller {
             Ok(t) => t,
             Err(e) => return (Some(e.to_string()), self.guard),
         };
+        self.recall_lockdown();
         self.show(Screen::IDLE);
         let mut fault = None;
         while !self.stop.requested() {
@@ -103,8 +110,9 @@ impl Controller {
                 }
                 self.show(Screen::IDLE);
             }
-            self.at_the_door(|door, hands| door.tick(now, hands));
+            self.obey(&mut turn);
             self.follow_rules(&mut turn, now);
+            self.at_the_door(|door, hands| door.tick(now, hands));
             let rules = self.rules.next_deadline().into_iter().chain(turn.factor.as_ref().map(Waiting::until));
             let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).chain(rules).min();
             let deadline = due.map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
@@ -131,6 +139,7 @@ impl Controller {
                     self.finish_pulse(&mut turn);
                     break;
                 }
+                Ok(Watched::Command) => {}
                 Err(RecvTimeoutError::Timeout) => self.step(&mut turn, Input::Time),
             }
         }
@@ -184,7 +193,7 @@ impl Controller {
     }
 
     /// One input into the visit, its effects out of it.
-    pub(super) fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
+    fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
         let now = self.clock.now();
         let effects = turn.visit.handle(now, input);
         let ruling = self.ruling(turn, now, &effects);
@@ -208,7 +217,7 @@ impl Controller {
         self.wants.set(turn.visit.wants(soon), turn.visit.is_running());
     }
 
-    pub(super) fn at_the_door(&mut self, what: impl FnOnce(&mut Doorway, &mut Hands<'_>)) {
+    fn at_the_door(&mut self, what: impl FnOnce(&mut Doorway, &mut Hands<'_>)) {
         let recorder = &self.recorder;
         let entered = Cell::new(None);
         let record = |event| {
@@ -233,8 +242,8 @@ impl Controller {
 
     /// Gate 0: why no visit may begin now.
     fn not_ready(&mut self, now: Tick) -> Option<Reason> {
-        if let Some(reason) = self.rules.closed_for(now) {
-            Some(reason)
+        if self.rules.locked_out(now) {
+            Some(Reason::LockedOut)
         } else if self.recorder.failing() {
             // The disk may be back: an attempt to write tells.
             self.recorder.commit(Event::SystemReady {}).err().map(|_| Reason::JournalFailed)
@@ -246,7 +255,7 @@ impl Controller {
     }
 
     /// Log, then open. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
-    pub(super) fn grant(&mut self, d: &Decision) -> Result<(), Option<Reason>> {
+    fn grant(&mut self, d: &Decision) -> Result<(), Option<Reason>> {
         let Some(person) = d.person.clone() else { return Err(Some(Reason::NoMatch)) };
         let event = Event::AccessGranted {
             visit: d.visit,
@@ -279,7 +288,7 @@ impl Controller {
         Err(Some(reason))
     }
 
-    pub(super) fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>, person: Option<&PersonId>) {
+    fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>, person: Option<&PersonId>) {
         let pauses = self.rules.charge(now, verdict, reason, person);
         for pause in &pauses {
             let (failures, seconds) = (pause.failures, pause.lasts.as_secs());
@@ -360,13 +369,13 @@ impl Controller {
         }
     }
 
-    pub(super) fn show(&mut self, screen: Screen) {
+    fn show(&mut self, screen: Screen) {
         if let Err(e) = self.prompt.show(&screen) {
             tracing::warn!(error = %e, "the prompt is gone; the door works on");
         }
     }
 }
 
-pub(super) fn millis(d: Duration) -> u64 {
+fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! The supervisor: starts every thread, watches that they advance, and stops them in order.
 
 use super::capture::{CameraState, Capture};
+use super::commands::{CommandSender, commands};
 use super::controller::Controller;
 use super::doorway::Doorway;
 use super::engine::Engine;
@@ -10,21 +11,24 @@ use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::rules::{Rules, Shown};
 use super::watch::{SharedWants, Watch, Watched};
-use crate::adapters::mqtt::{Client, CursorMoves, Outbox};
+use crate::adapters::mqtt::{Client, CursorMoves, Outbox, command_key};
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
 use crate::adapters::relay::spawner::{GuardCommand, Spawner};
-use crate::adapters::store::{EncryptedPeople, SqliteJournal};
-use crate::adapters::system::{SystemClock, random, uuid_v7};
+use crate::adapters::store::{CommandFile, EncryptedPeople, SqliteJournal};
+use crate::adapters::system::{SystemClock, board, random, uuid_v7};
 use crate::adapters::{inputs, prompt, reader};
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
 use crate::config::Config;
-use crate::config::sections::GuardKind;
+use crate::config::sections::{GuardKind, RemoteUnlock};
+use crate::domain::command::GateRules;
 use crate::domain::door::Door;
+use crate::domain::door::Sensor;
 use crate::domain::visit::{ChallengeSource, Policy};
 use crate::ports::{Journal, PeopleStore, PortError, Recovery};
+use crate::schema::discovery::Terminal;
 use crate::schema::event::{Event, Goal};
 use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
 use std::path::{Path, PathBuf};
@@ -63,7 +67,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let started = clock.now();
     let state = config.store().dir.clone();
     let journal = SqliteJournal::open(&state)?;
-    // Before the journal says that the door works: what it remembers, and who may pass.
+    let people = EncryptedPeople::open(&state)?;
     let rules = Rules::open(config, &state, &*clock)?;
     let engine = Engine::open(config)?;
     let passive_pad = engine.pack().passive_pad;
@@ -90,8 +94,14 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     for setting in config.insecure().in_force() {
         recorder.record(Event::SystemInsecure { setting: setting.into() });
     }
+    let (watched, inbox) = sync_channel(OBSERVATIONS);
+    let store = Box::new(CommandFile::open(&state)?);
+    let (sender, orders) = commands(gate_rules(config)?, store, recorder.clone(), clock.clone(), watched.clone())?;
     let net = match mqtt {
-        Some((client, _)) => Some(Net::start(client)?),
+        Some((client, _)) => {
+            let terminal = terminal(config);
+            Some(Net::start(client.with_commands(Arc::new(sender.clone())).announced_as(&terminal))?)
+        }
         None => None,
     };
 
@@ -102,7 +112,6 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let camera = Arc::new(CameraState::default());
     let slot = Arc::new(LatestSlot::default());
     let wants = Arc::new(SharedWants::default());
-    let (watched, inbox) = sync_channel(OBSERVATIONS);
     let wired = inputs::open(&config.door().inputs, clock.clone())?.map(|first| Inputs {
         config: config.door().inputs.clone(),
         clock: clock.clone(),
@@ -142,7 +151,9 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         doorway: Doorway::new(Door::new(config.door().rules), config.door().tamper),
         prompt: prompt::open(config.prompt())?,
         recorder: recorder.clone(),
+        people: Box::new(people),
         rules,
+        commands: orders,
         outbox: outbox.clone(),
         door: config.device().name.to_string(),
         hold: config.door().hold,
@@ -171,6 +182,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         control: control_beat,
         guard_lost,
         recorder: recorder.clone(),
+        commands: sender,
         outbox,
         pack: config.models().pack.clone(),
         passive_pad,
@@ -238,6 +250,33 @@ fn guard(config: &Config, state: &Path) -> Result<(Option<Spawner>, GuardClient)
     };
     let client = GuardClient::connect(&socket, Duration::from_secs(5))?;
     Ok((spawner, client))
+}
+
+/// What Home Assistant is told of this terminal.
+fn terminal(config: &Config) -> Terminal {
+    let wired = |sensor| config.door().inputs.lines.iter().any(|(s, _)| *s == sensor);
+    Terminal {
+        device: config.device().name.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        board: board("model"),
+        serial: board("serial-number"),
+        contact: wired(Sensor::Contact),
+        tamper: wired(Sensor::Tamper),
+        unlock: config.mqtt().remote_unlock == RemoteUnlock::HomeAssistant,
+        picture: false,
+    }
+}
+
+/// What may be asked of this terminal from afar.
+fn gate_rules(config: &Config) -> Result<GateRules, PortError> {
+    let mqtt = config.mqtt();
+    Ok(GateRules {
+        device: config.device().name.to_string(),
+        enabled: mqtt.commands.clone(),
+        key: command_key(mqtt)?,
+        home_assistant: mqtt.remote_unlock == RemoteUnlock::HomeAssistant,
+        trust_clock: config.insecure().trust_clock,
+    })
 }
 
 /// Keypad and card reader, as far as there are any.
@@ -309,6 +348,7 @@ struct Supervisor {
     control: Heartbeat,
     guard_lost: Arc<AtomicBool>,
     recorder: Recorder,
+    commands: CommandSender,
     outbox: Option<Outbox>,
     pack: String,
     passive_pad: bool,
@@ -348,6 +388,7 @@ impl Supervisor {
                     frames = (now, seen);
                 }
                 last_health = Some(now);
+                self.commands.sum_up();
                 if let Some(outbox) = &self.outbox {
                     outbox.health(&self.health(outbox, fps));
                 }
@@ -372,6 +413,10 @@ impl Supervisor {
             problems.push("the journal cannot be written".to_owned());
         }
         let fault = !problems.is_empty();
+        let lockdown = self.commands.status().lockdown;
+        if lockdown {
+            problems.push("the door is locked down until `release`".to_owned());
+        }
         if !self.passive_pad {
             problems.push("no passive PAD network: active liveness only".to_owned());
         }
@@ -395,6 +440,7 @@ impl Supervisor {
             model_pack: self.pack.clone(),
             passive_pad: self.passive_pad,
             seq: self.recorder.seq(),
+            lockdown,
         }
     }
 }

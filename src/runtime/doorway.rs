@@ -32,23 +32,36 @@ pub struct Doorway {
     leased: bool,
     /// When to ask for it or renew it.
     next_lease: Option<Tick>,
+    /// A command asks for an unlocked door until then.
+    held_until: Option<Tick>,
+    /// The rules ask for an unlocked door: office hours.
+    office: bool,
+    /// Nobody is let in until it is taken back.
+    lockdown: bool,
     /// Why the guard would not hold the door open: told once.
     refused: Option<OpenRefusal>,
-    /// Office hours and lockdown, as the rules said last.
-    told: (bool, bool),
 }
 
 impl Doorway {
     /// Nothing is known of the door yet.
     #[must_use]
     pub fn new(door: Door, tamper: TamperAction) -> Self {
-        Doorway { door, tamper, leased: false, next_lease: None, refused: None, told: (false, false) }
+        Doorway {
+            door,
+            tamper,
+            leased: false,
+            next_lease: None,
+            held_until: None,
+            office: false,
+            lockdown: false,
+            refused: None,
+        }
     }
 
     /// Why nobody may be let in.
     #[must_use]
     pub fn closed_for(&self) -> Option<Reason> {
-        if self.door.tampered() && self.tamper == TamperAction::Lockdown {
+        if self.lockdown || (self.door.tampered() && self.tamper == TamperAction::Lockdown) {
             Some(Reason::Lockdown)
         } else if self.door.lost() {
             Some(Reason::Degraded)
@@ -61,7 +74,24 @@ impl Doorway {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         let lease = self.next_lease.filter(|_| self.wants_lease());
-        self.door.next_deadline().into_iter().chain(lease).min()
+        self.door.next_deadline().into_iter().chain(lease).chain(self.held_until).min()
+    }
+
+    /// From now on nobody is let in, or as before. Leases end with the next [`Doorway::tick`]; the exit button still opens.
+    pub fn set_lockdown(&mut self, on: bool) {
+        self.lockdown = on;
+    }
+
+    /// The lock was released by a command.
+    pub fn commanded(&mut self, now: Tick, hands: &mut Hands<'_>) {
+        self.step(now, DoorInput::Commanded, hands);
+    }
+
+    /// A command keeps the door unlocked until a time, or no longer. The guard ends the last lease within two seconds.
+    pub fn hold(&mut self, now: Tick, until: Option<Tick>, hands: &mut Hands<'_>) {
+        self.held_until = until;
+        self.next_lease = None;
+        self.step(now, DoorInput::HoldOpen { active: until.is_some() }, hands);
     }
 
     /// News of an input.
@@ -99,8 +129,11 @@ impl Doorway {
         if self.door.next_deadline().is_some_and(|d| now >= d) {
             self.step(now, DoorInput::Time, hands);
         }
+        if self.held_until.is_some_and(|until| now >= until) {
+            self.hold(now, None, hands);
+        }
         if !self.wants_lease() {
-            if self.leased && (self.told.1 || self.closed_for().is_some()) {
+            if self.leased && self.closed_for().is_some() {
                 // Not even for the rest of the lease.
                 if let Err(e) = hands.guard.door_opened() {
                     tracing::warn!(error = %e, "the guard did not hear that the door is to be locked");
@@ -114,15 +147,14 @@ impl Doorway {
         }
     }
 
-    /// What the rules say at this moment. A lockdown ends a lease at once.
-    pub fn ruled(&mut self, now: Tick, office: bool, shut: bool, hands: &mut Hands<'_>) {
-        if (office, shut) == self.told {
+    /// What the rules say at this moment of office hours.
+    pub fn office_hours(&mut self, now: Tick, open: bool, hands: &mut Hands<'_>) {
+        if self.office == open {
             return;
         }
-        self.told = (office, shut);
+        self.office = open;
         self.next_lease = None;
-        self.step(now, DoorInput::Ruled { office, shut }, hands);
-        self.tick(now, hands);
+        self.step(now, DoorInput::HoldOpen { active: open || self.held_until.is_some() }, hands);
     }
 
     /// An edge of the line: a lease that ended must be asked for anew.
@@ -149,7 +181,7 @@ impl Doorway {
             Err(OpenRefusal::Coalesced | OpenRefusal::Rate) => {}
             Err(why) => {
                 if self.refused.replace(why) != Some(why) {
-                    let what = format!("the door is to be held open, but the guard does not open: {why:?}");
+                    let what = format!("the door is to stay unlocked, but the guard does not open: {why:?}");
                     (hands.record)(Event::AlarmRelay { what });
                 }
             }
@@ -314,28 +346,64 @@ mod tests {
     }
 
     #[test]
-    fn office_hours_are_a_lease_too_and_a_lockdown_ends_every_lease_at_once() {
+    fn a_command_holds_the_door_until_its_time_and_a_lockdown_ends_that_at_once() {
         let mut rig = Rig::new(TamperAction::Lockdown);
-        let ruled = |rig: &mut Rig, ms, office, shut| rig.with(|d, h| d.ruled(Tick::from_millis(ms), office, shut, h));
-        ruled(&mut rig, 0, true, false);
+        rig.with(|d, h| d.hold(Tick::ZERO, Some(Tick::from_millis(2_500)), h));
+        for ms in [0, 1_000, 2_000] {
+            rig.tick(ms);
+        }
+        assert_eq!(rig.doorway.next_deadline(), Some(Tick::from_millis(2_500)));
+        for ms in [2_500, 3_000, 4_000] {
+            rig.tick(ms);
+        }
+        assert_eq!(rig.guard.asked, ["hold_open", "renew", "renew"]);
+        let held = |active| Event::DoorHoldOpen { active };
+        assert_eq!(*rig.records.borrow(), [held(true), held(false)]);
+        rig.with(|d, h| d.hold(Tick::from_millis(5_000), Some(Tick::from_millis(99_000)), h));
+        rig.doorway.set_lockdown(true);
+        rig.tick(6_000);
+        assert_eq!(rig.guard.asked.len(), 3, "no lease in a lockdown");
+        assert_eq!(rig.doorway.closed_for(), Some(Reason::Lockdown));
+        rig.doorway.set_lockdown(false);
+        assert_eq!(rig.doorway.closed_for(), None);
+    }
+
+    #[test]
+    fn a_door_that_a_command_opened_is_not_forced() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        rig.with(|d, h| d.commanded(Tick::ZERO, h));
+        rig.changed(900, Sensor::Contact, true);
+        assert_eq!(
+            *rig.records.borrow(),
+            [Event::DoorOpened { by: crate::schema::event::OpenedBy::Command, visit: None }]
+        );
+    }
+
+    #[test]
+    fn office_hours_are_a_lease_too_and_a_lockdown_ends_it_at_once() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        let office = |rig: &mut Rig, ms, open| rig.with(|d, h| d.office_hours(Tick::from_millis(ms), open, h));
+        office(&mut rig, 0, true);
+        rig.tick(0);
         rig.tick(1000);
         assert_eq!(rig.guard.asked, ["hold_open", "renew"]);
-        rig.changed(1100, Sensor::HoldOpen, true);
-        ruled(&mut rig, 1200, true, true);
-        rig.tick(2200);
-        assert_eq!(rig.guard.asked.last(), Some(&"door_opened"), "neither hours nor key hold it");
+        // A command that holds the door and ends leaves the hours as they are.
+        rig.with(|d, h| d.hold(Tick::from_millis(1100), Some(Tick::from_millis(1200)), h));
+        rig.tick(1300);
+        assert_eq!(rig.guard.asked.last(), Some(&"renew"));
+        rig.doorway.set_lockdown(true);
+        rig.tick(1400);
+        assert_eq!(rig.guard.asked.last(), Some(&"door_opened"));
         let asked = rig.guard.asked.len();
-        rig.changed(2300, Sensor::Contact, true);
-        assert!(rig.records.borrow().contains(&Event::DoorForced {}), "nobody may open it now");
-        assert!(rig.guard.asked.len() > asked, "relocked");
-        ruled(&mut rig, 2400, false, false);
-        let hours: Vec<bool> = rig
-            .records
-            .borrow()
-            .iter()
-            .filter_map(|e| if let Event::DoorOfficeHours { active } = e { Some(*active) } else { None })
-            .collect();
-        assert_eq!(hours, [true, false]);
+        rig.tick(3000);
+        office(&mut rig, 3000, false);
+        rig.doorway.set_lockdown(false);
+        rig.tick(4000);
+        assert_eq!(rig.guard.asked.len(), asked, "the hours are over");
+        assert_eq!(
+            *rig.records.borrow(),
+            [Event::DoorHoldOpen { active: true }, Event::DoorHoldOpen { active: false }]
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The shell: puts the parts together, carries effects out, decides nothing.
 
 pub mod capture;
+pub mod commands;
 pub mod controller;
 pub mod daemon;
 pub mod doorway;
@@ -11,5 +12,4 @@ pub mod net;
 pub mod readers;
 pub mod recorder;
 pub mod rules;
-mod ruling;
 pub mod watch;

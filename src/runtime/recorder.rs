@@ -10,7 +10,7 @@ use crate::schema::record::{Draft, Record};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use uuid::Uuid;
@@ -24,9 +24,14 @@ enum Message {
     Event(Event),
     /// The sender waits for the commit.
     Commit(Event, Sender<Result<Record, PortError>>),
+    /// Whoever sent it is called with what became of it, and does not wait.
+    Then(Event, After),
     /// Everything before this is committed.
     Flush(Sender<()>),
 }
+
+/// Called on the recorder's thread with the number of the record; `None` when it could not be written.
+pub type After = Box<dyn FnOnce(Option<u64>) + Send>;
 
 /// The sending end; clones share the queue.
 #[derive(Clone)]
@@ -97,6 +102,17 @@ impl Recorder {
         answer.recv_timeout(COMMIT).map_err(|_| failed("no answer within two seconds"))?
     }
 
+    /// Puts an event into the queue and never waits; `after` is told of its record. A queue that is full of events that may
+    /// not be lost takes no such event, and `after` is told that at once.
+    pub fn record_then(&self, event: Event, after: After) {
+        if let Err(TrySendError::Full(m) | TrySendError::Disconnected(m)) =
+            self.queue.try_send(Message::Then(event, after))
+            && let Message::Then(_, after) = m
+        {
+            after(None);
+        }
+    }
+
     /// Waits until everything so far is committed.
     pub fn flush(&self) {
         let (reply, answer) = channel();
@@ -128,9 +144,10 @@ fn record(
     health: &RecorderHealth,
 ) {
     while let Ok(message) = inbox.recv() {
-        let (event, reply) = match message {
-            Message::Event(e) => (e, None),
-            Message::Commit(e, reply) => (e, Some(reply)),
+        let (event, reply, after) = match message {
+            Message::Event(e) => (e, None, None),
+            Message::Commit(e, reply) => (e, Some(reply), None),
+            Message::Then(e, after) => (e, None, Some(after)),
             Message::Flush(done) => {
                 let _nobody_waits = done.send(());
                 continue;
@@ -144,6 +161,9 @@ fn record(
                 tell(listeners, r);
             }
             Err(e) => tracing::error!(error = %e, "a record could not be written"),
+        }
+        if let Some(after) = after {
+            after(result.as_ref().ok().map(|r| r.seq));
         }
         if let Some(reply) = reply {
             let _gave_up = reply.send(result);

@@ -27,7 +27,6 @@ const KEEP_TIME: Duration = Duration::from_secs(600);
 
 /// Names in the door's memory.
 const LOCKOUT: &str = "lockout";
-const LOCKDOWN: &str = "lockdown";
 const PRESENCE: &str = "presence";
 const HIGH_WATER: &str = "clock";
 
@@ -120,6 +119,8 @@ pub struct Rules {
     pairs: Pairs,
     hours: OfficeHours,
     lockdown: bool,
+    /// A lockdown, or its end, that an administrator has ordered.
+    ordered: Option<bool>,
     people: EncryptedPeople,
     attributes: BTreeMap<PersonId, Attributes>,
     /// What is known of people may be out of date.
@@ -162,8 +163,8 @@ impl Rules {
             presence,
             pairs: Pairs::default(),
             hours: OfficeHours::default(),
-            // Anything but the word that ends it is a lockdown.
-            lockdown: memory.get(LOCKDOWN)?.is_some_and(|t| t != "no"),
+            lockdown: false,
+            ordered: None,
             people,
             attributes,
             stale: false,
@@ -204,7 +205,7 @@ impl Rules {
             Ok(orders) => {
                 for (id, text) in orders {
                     match Order::parse(&text) {
-                        Some(order) => out.extend(self.obey(now, wall, &order)),
+                        Some(order) => self.obey(now, wall, &order),
                         None => tracing::error!(order = text, "an order that this version does not know is left out"),
                     }
                     if let Err(e) = self.memory.done(id) {
@@ -218,7 +219,177 @@ impl Rules {
     }
 
     /// Carries out what an administrator orders.
-    pub fn obey(&mut self, now: Tick, wall: WallTime, order: &Order) -> Vec<Event> {
+    fn obey(&mut self, now: Tick, wall: WallTime, order: &Order) {
+        match order {
+            Order::Lockdown | Order::EndLockdown => self.ordered = Some(*order == Order::Lockdown),
+            Order::Door => "door".into(),
+            Order::Person(p) => format!("person\t{p}"),
+            Order::Clock => "clock".into(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Order> {
+        Some(match text {
+            "lockdown" => Order::Lockdown,
+            "end lockdown" => Order::EndLockdown,
+            "door" => Order::Door,
+            "clock" => Order::Clock,
+            _ => Order::Person(PersonId::new(text.strip_prefix("person\t")?).ok()?),
+        })
+    }
+}
+
+/// What was shown beside the face.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shown {
+    Pin(Zeroizing<String>),
+    Card(Zeroizing<String>),
+}
+
+/// Neither stands in a log.
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Shown::Pin(_) => "Pin",
+            Shown::Card(_) => "Card",
+        })
+    }
+}
+
+/// A second factor so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Factors {
+    pub pin: bool,
+    pub card: bool,
+    /// The PIN was that of somebody who is forced to open.
+    pub duress: bool,
+}
+
+/// What the rules say to a visit that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    Allowed,
+    Refused(Refusal),
+    /// A second factor is waited for, so long.
+    Factor(Duration),
+    /// Somebody else is waited for; the visit's own end is told later.
+    Second,
+}
+
+/// Everything that the rules rest on.
+pub struct Rules {
+    book: Arc<RuleBook>,
+    door: String,
+    /// There is a keypad or a card reader.
+    factors: bool,
+    clock: ClockWatch,
+    trust: Trust,
+    lockouts: Lockouts,
+    presence: Presence,
+    pairs: Pairs,
+    hours: OfficeHours,
+    lockdown: bool,
+    /// A lockdown, or its end, that an administrator has ordered.
+    ordered: Option<bool>,
+    people: EncryptedPeople,
+    attributes: BTreeMap<PersonId, Attributes>,
+    /// What is known of people may be out of date.
+    stale: bool,
+    memory: DoorMemory,
+    looked: Option<Tick>,
+    kept: Option<Tick>,
+}
+
+impl Rules {
+    /// Takes up what the door remembers.
+    ///
+    /// # Errors
+    /// People or memory cannot be opened or read.
+    pub fn open(config: &Config, state: &Path, clock: &dyn Clock) -> Result<Rules, PortError> {
+        let memory = DoorMemory::open(state)?;
+        let mut people = EncryptedPeople::open(state)?;
+        let attributes = people.attributes()?;
+        let (now, c) = (clock.now(), config.rules());
+        let lockouts = match memory.get(LOCKOUT)? {
+            Some(text) => Lockouts::from_text(c.lockout_failures, c.lockout, &text, now),
+            None => Lockouts::new(c.lockout_failures, c.lockout, now),
+        };
+        let presence = match memory.get(PRESENCE)? {
+            None => Presence::default(),
+            Some(text) => Presence::from_text(&text).unwrap_or_else(|| {
+                tracing::error!("who has entered cannot be read; everybody counts as having left");
+                Presence::default()
+            }),
+        };
+        // A time that cannot be read is one that nobody can show to have passed.
+        let high_water = memory.get(HIGH_WATER)?.map_or(0, |t| t.parse().unwrap_or(i64::MAX));
+        Ok(Rules {
+            book: c.book.clone(),
+            door: config.device().name.to_string(),
+            factors: false,
+            clock: ClockWatch::new(config.insecure().unsynced_clock, high_water),
+            trust: Trust::Sound,
+            lockouts,
+            presence,
+            pairs: Pairs::default(),
+            hours: OfficeHours::default(),
+            lockdown: false,
+            ordered: None,
+            people,
+            attributes,
+            stale: false,
+            memory,
+            looked: None,
+            kept: None,
+        })
+    }
+
+    /// There is something to show a second factor to.
+    #[must_use]
+    pub fn with_factors(mut self, there: bool) -> Self {
+        self.factors = there;
+        self
+    }
+
+    /// Time passes: orders are carried out, waiting ends. What is returned is to be recorded.
+    pub fn tick(&mut self, now: Tick, wall: WallTime) -> Vec<Event> {
+        let mut out = Vec::new();
+        for late in self.pairs.expired(now) {
+            out.push(self.alone(late, Reason::TwoPerson, "nobody else came within the window"));
+        }
+        if self.looked.is_some_and(|l| now.since(l) < LOOK) {
+            return out;
+        }
+        self.looked = Some(now);
+        let before = self.trust;
+        let at = self.clock.look(now, wall);
+        self.trust = at.trust;
+        if let (Trust::Jumped(jump_ms), false) = (at.trust, matches!(before, Trust::Jumped(_))) {
+            out.push(Event::AlarmClock { jump_ms });
+        }
+        if at.is_sound() && self.kept.is_none_or(|k| now.since(k) >= KEEP_TIME) {
+            self.kept = Some(now);
+            self.keep(HIGH_WATER, &self.clock.high_water().to_string());
+        }
+        match self.memory.orders() {
+            Ok(orders) => {
+                for (id, text) in orders {
+                    match Order::parse(&text) {
+                        Some(order) => self.obey(now, wall, &order),
+                        None => tracing::error!(order = text, "an order that this version does not know is left out"),
+                    }
+                    if let Err(e) = self.memory.done(id) {
+                        tracing::error!(error = %e, "an order could not be struck out");
+                    }
+                }
+            }
+            Err(e) => tracing::error!(error = %e, "orders could not be read"),
+        }
+        out
+    }
+
+    /// Carries out what an administrator orders.
+    fn obey(&mut self, now: Tick, wall: WallTime, order: &Order) {
         match order {
             Order::Lockdown | Order::EndLockdown => return self.set_lockdown(*order == Order::Lockdown),
             Order::Door => {
@@ -237,17 +408,20 @@ impl Rules {
                 self.keep(HIGH_WATER, &self.clock.high_water().to_string());
             }
         }
-        Vec::new()
     }
 
-    /// Shuts the door for everybody, over restarts, or ends that.
+    /// A lockdown that was ordered, or its end; told once.
+    pub fn ordered_lockdown(&mut self) -> Option<bool> {
+        self.ordered.take()
+    }
+
+    /// The door is shut for everybody, or no longer; whoever waits is refused.
     pub fn set_lockdown(&mut self, active: bool) -> Vec<Event> {
         if self.lockdown == active {
             return Vec::new();
         }
         self.lockdown = active;
-        self.keep(LOCKDOWN, if active { "yes" } else { "no" });
-        let mut out = vec![Event::DoorLockdown { active }];
+        let mut out = Vec::new();
         if active {
             self.hours.forget();
             for waiting in self.pairs.clear() {
@@ -257,16 +431,10 @@ impl Rules {
         out
     }
 
-    /// Whether the door is in lockdown.
+    /// Whether the door must not decide now.
     #[must_use]
-    pub fn in_lockdown(&self) -> bool {
-        self.lockdown
-    }
-
-    /// Why no visit may begin now.
-    #[must_use]
-    pub fn closed_for(&self, now: Tick) -> Option<Reason> {
-        if self.lockdown { Some(Reason::Lockdown) } else { self.lockouts.door(now).then_some(Reason::LockedOut) }
+    pub fn locked_out(&self, now: Tick) -> bool {
+        self.lockouts.door(now)
     }
 
     /// When [`Rules::tick`] is due for somebody who waits.
@@ -276,15 +444,9 @@ impl Rules {
     }
 
     /// Whether the rules ask for an unlocked door now.
-    #[must_use]
     pub fn wants_open(&mut self, now: Tick, wall: WallTime) -> bool {
         let at = self.clock.look(now, wall);
         !self.lockdown && self.hours.wants_open(&self.book, &self.door, at)
-    }
-
-    /// An open housing: the office hours begin anew with somebody who comes.
-    pub fn tampered(&mut self) {
-        self.hours.forget();
     }
 
     /// What the rules say to a visit that ended well, with the factors so far.

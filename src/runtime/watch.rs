@@ -27,6 +27,8 @@ pub enum Watched {
     DoorLost(String),
     /// A PIN was typed or a card shown.
     Shown(super::rules::Shown),
+    /// A command lies in its own queue; only there to wake the controller.
+    Command,
 }
 
 /// What the visit wants of the next frame, shared without a lock.

@@ -213,6 +213,8 @@ pub enum OpenedBy {
     Exit,
     /// The key switch that holds the door unlocked.
     HoldOpen,
+    /// A command from afar that released the lock.
+    Command,
     /// It was open when the contact was first read.
     Start,
     /// Nothing: the opening is also `door.forced`.
@@ -305,21 +307,24 @@ pub enum Event {
     /// Nobody came through after this grant.
     #[serde(rename = "door.unused")]
     DoorUnused { visit: VisitId },
-    /// The key switch that holds the door unlocked was turned.
+    /// The key switch that holds the door unlocked was turned, or a command or the office hours
+    /// asked for it or ended.
     #[serde(rename = "door.hold_open")]
     DoorHoldOpen { active: bool },
-    /// The rules hold the door unlocked, or no longer do.
-    #[serde(rename = "door.office_hours")]
-    DoorOfficeHours { active: bool },
-    /// Nobody passes until an administrator ends it.
-    #[serde(rename = "door.lockdown")]
-    DoorLockdown { active: bool },
     #[serde(rename = "door.exit_requested")]
     DoorExitRequested {},
     #[serde(rename = "command.accepted")]
     CommandAccepted { id: String, command: String, via: String },
     #[serde(rename = "command.rejected")]
-    CommandRejected { id: String, command: String, via: String, error: String },
+    CommandRejected {
+        id: String,
+        command: String,
+        via: String,
+        error: String,
+        /// In a flood: so many were refused that got no record of their own; `error` is the last one's.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        count: Option<u64>,
+    },
     #[serde(rename = "person.enrolled")]
     PersonEnrolled { person: PersonId, templates: u32 },
     /// What a person cannot do and is not asked for.

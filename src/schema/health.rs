@@ -47,6 +47,9 @@ pub struct Health {
     pub passive_pad: bool,
     /// Of the newest record.
     pub seq: u64,
+    /// Nobody is let in until the command `release`; left out while that is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub lockdown: bool,
 }
 
 impl Health {
@@ -84,6 +87,7 @@ mod tests {
             model_pack: "standard".into(),
             passive_pad: true,
             seq: 42,
+            lockdown: false,
         }
     }
 

@@ -2,8 +2,11 @@
 //! A serialisable type is a promise to strangers, so every variant's text is pinned by a test.
 
 pub mod access;
+pub mod command;
+pub mod discovery;
 pub mod event;
 pub mod health;
 pub mod ids;
 pub mod record;
+pub mod request;
 pub mod topics;

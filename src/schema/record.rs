@@ -198,8 +198,6 @@ mod tests {
                 Event::AccessPaired { visit: v, person: p(), with: VisitId(8) },
                 r#"{"type":"access.paired","visit":7,"person":"ada","with":8}"#,
             ),
-            (Event::DoorOfficeHours { active: true }, r#"{"type":"door.office_hours","active":true}"#),
-            (Event::DoorLockdown { active: false }, r#"{"type":"door.lockdown","active":false}"#),
             (
                 Event::PersonRules {
                     person: p(),

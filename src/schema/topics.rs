@@ -22,6 +22,19 @@ pub const EVENT_ACCESS: &str = "event/access";
 pub const LOG: &str = "log";
 /// [`LogHead`], retained.
 pub const LOG_HEAD: &str = "log/head";
+/// Records once more, as the command `replay` asks for them.
+pub const LOG_REPLAY: &str = "log/replay";
+/// `ON` while the health is not `ok`, else `OFF`; retained, for gateways that read no JSON.
+pub const PROBLEM_STATE: &str = "problem/state";
+/// In: what Home Assistant's lock and button send.
+pub const LOCK_SET: &str = "lock/set";
+/// In: commands by their names.
+pub const COMMANDS: &str = "cmd/+";
+/// [`super::command::Answer`] to each command.
+pub const COMMAND_RESULT: &str = "cmd/result";
+/// All that are retained.
+pub const RETAINED: [&str; 8] =
+    [AVAILABILITY, LOCK_STATE, DOOR_STATE, TAMPER_STATE, PROBLEM_STATE, HEALTH, LAST_ACCESS, LOG_HEAD];
 
 /// What `lock/state` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

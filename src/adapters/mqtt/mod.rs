@@ -6,27 +6,33 @@
 //! Each connection is a new client with nothing left over from the one before. A client that reconnects by itself
 //! drops what was in flight when the broker has no session for it (measured with rumqttc 0.25: 20 to 30 of 400
 //! messages lost without an error), and would deliver a live event minutes late. Here the journal is the only memory.
-//! Nothing is subscribed to.
+//! Commands are subscribed to at quality 0 with a clean start: what was sent while the terminal was away never comes.
 
 mod backoff;
+mod inward;
 mod options;
 mod outbox;
 mod pump;
 mod session;
 mod window;
 
+pub use options::command_key;
 pub use outbox::{Outbox, Status};
 pub use pump::CursorMoves;
 
 use crate::config::sections::Mqtt;
-use crate::ports::{Journal, PortError};
+use crate::config::sections::RemoteUnlock;
+use crate::ports::{CommandDesk, Journal, PortError};
+use crate::schema::discovery::{self, Terminal};
 use crate::schema::ids::DeviceId;
 use crate::schema::topics::Topics;
 use backoff::Backoff;
+use inward::{Arrivals, Inward, Wanted};
 use outbox::Inbox;
 use pump::LogPump;
 use rumqttc::MqttOptions;
-use session::{Ended, Session};
+use session::{Ended, Parts, Session};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Opens a reader of the journal of its own; called again after a failure.
@@ -50,6 +56,11 @@ pub struct Client {
     topics: Topics,
     inbox: Inbox,
     pump: LogPump,
+    inward: Inward,
+    arrivals: Arrivals,
+    /// Topic and payload of the discovery, where it is wanted.
+    announcement: Option<(String, String)>,
+    prefix: Option<String>,
 }
 
 impl Client {
@@ -67,14 +78,45 @@ impl Client {
         let options = options::options(mqtt, &topics)?;
         let (outbox, inbox) = outbox::channel(mqtt.names);
         let pump = LogPump::new(journal, moves, inbox.counters.clone());
-        Ok((Client { options, topics, inbox, pump }, outbox))
+        let wanted = Wanted {
+            commands: !mqtt.commands.is_empty(),
+            lock_set: mqtt.remote_unlock == RemoteUnlock::HomeAssistant,
+            discovery: mqtt.discovery,
+            base: mqtt.base.clone(),
+            prefix: mqtt.discovery_prefix.clone(),
+        };
+        let (inward, arrivals) = Inward::new(&topics, wanted);
+        let prefix = mqtt.discovery.then(|| mqtt.discovery_prefix.clone());
+        Ok((Client { options, topics, inbox, pump, inward, arrivals, announcement: None, prefix }, outbox))
+    }
+
+    /// Commands are subscribed to, and handed to this desk; without one nothing is listened to.
+    #[must_use]
+    pub fn with_commands(mut self, desk: Arc<dyn CommandDesk>) -> Client {
+        self.inward.ask(desk);
+        self
+    }
+
+    /// Home Assistant is told of the terminal, unless `mqtt.discovery` is off.
+    #[must_use]
+    pub fn announced_as(mut self, terminal: &Terminal) -> Client {
+        self.announcement = self.prefix.as_ref().map(|p| discovery::device(p, &self.topics, terminal));
+        self
     }
 
     /// Connects, and connects again after every loss, until `ending` says otherwise.
     pub async fn run(mut self, mut ending: watch::Receiver<Ending>) {
         let mut pause = Backoff::default();
         loop {
-            let ended = Session::run(&self.options, &self.topics, &mut self.inbox, &mut self.pump, &mut ending).await;
+            let parts = Parts {
+                topics: &self.topics,
+                inward: &self.inward,
+                announcement: self.announcement.as_ref(),
+                inbox: &mut self.inbox,
+                arrivals: &mut self.arrivals,
+                pump: &mut self.pump,
+            };
+            let ended = Session::run(&self.options, parts, &mut ending).await;
             self.inbox.counters.disconnected();
             self.pump.connection_lost();
             let (why, delivered) = match ended {

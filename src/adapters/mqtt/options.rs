@@ -85,12 +85,34 @@ fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static
     Ok(certs)
 }
 
-/// The file's text without the line end that editors add.
-fn password(path: &Path) -> Result<Vec<u8>, PortError> {
-    let mut text = read("mqtt.password_file", path, Audience::NotEverybody)?;
+/// Shortest key for commands: what can be guessed opens doors.
+const MIN_KEY: usize = 16;
+
+/// The key that commands are signed with, where there is one.
+///
+/// # Errors
+/// The file cannot be read, can be read by everybody, or holds less than 16 bytes.
+pub fn command_key(mqtt: &Mqtt) -> Result<Option<Vec<u8>>, PortError> {
+    let Some(path) = &mqtt.command_key_file else { return Ok(None) };
+    let key = line("mqtt.command_key_file", path)?;
+    if key.len() < MIN_KEY {
+        let hint = format!("openssl rand -hex 32 > {}", path.display());
+        return Err(fault("mqtt.command_key_file", path, format!("less than {MIN_KEY} bytes are in it"), &hint));
+    }
+    Ok(Some(key))
+}
+
+/// A secret file's text without the line end that editors add.
+fn line(setting: &str, path: &Path) -> Result<Vec<u8>, PortError> {
+    let mut text = read(setting, path, Audience::NotEverybody)?;
     while matches!(text.last(), Some(b'\n' | b'\r')) {
         text.pop();
     }
+    Ok(text)
+}
+
+fn password(path: &Path) -> Result<Vec<u8>, PortError> {
+    let text = line("mqtt.password_file", path)?;
     if text.is_empty() {
         return Err(fault("mqtt.password_file", path, "it is empty", "put the password into it, or leave the key out"));
     }
@@ -126,6 +148,7 @@ fn fault(setting: &str, path: &Path, cause: impl ToString, hint: &str) -> PortEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::sections::RemoteUnlock;
     use crate::schema::ids::DeviceId;
     use rumqttc::ConnectAuth;
     use std::path::PathBuf;
@@ -144,6 +167,11 @@ mod tests {
             client_key_file: None,
             keep_alive: Duration::from_secs(15),
             names: false,
+            commands: Default::default(),
+            command_key_file: None,
+            remote_unlock: RemoteUnlock::Off,
+            discovery: false,
+            discovery_prefix: "homeassistant".into(),
         }
     }
 
@@ -180,6 +208,20 @@ mod tests {
         let options = check(&mqtt).expect("accepted");
         let want = ConnectAuth::UsernamePassword { username: "door".into(), password: b"s3cret".as_slice().into() };
         assert_eq!(options.auth(), &want);
+    }
+
+    #[test]
+    fn a_key_for_commands_is_long_and_secret() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut mqtt = plain();
+        assert_eq!(command_key(&mqtt).expect("none"), None);
+        for (name, text, mode) in [("short", "fifteen letters\n", 0o600), ("open", "sixteen letters!\n", 0o604)] {
+            mqtt.command_key_file = Some(file(&dir, name, text, mode));
+            let error = command_key(&mqtt).expect_err(name).to_string();
+            assert!(error.contains("mqtt.command_key_file") && !error.contains("letters"), "{error}");
+        }
+        mqtt.command_key_file = Some(file(&dir, "good", "sixteen letters!\n", 0o600));
+        assert_eq!(command_key(&mqtt).expect("a key").as_deref(), Some(&b"sixteen letters!"[..]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The senders' end: nothing here waits, and what piles up is bounded.
 
 use crate::schema::access::AccessEvent;
-use crate::schema::health::Health;
+use crate::schema::health::{Health, HealthStatus};
 use crate::schema::record::Record;
 use crate::schema::topics::LockState;
 use std::sync::Arc;
@@ -17,19 +17,34 @@ pub struct Outbox {
     names: bool,
     live: mpsc::Sender<String>,
     states: Arc<watch::Sender<States>>,
+    replays: mpsc::Sender<Replay>,
     counters: Arc<Counters>,
 }
 
 /// The newest of everything that is retained: here the last one wins, so there is nothing to queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
+    /// Raised to have all of them published anew.
+    pub(super) round: u64,
     /// The newest record that is known to be committed.
     pub(super) newest: u64,
     pub(super) lock: Option<LockState>,
     pub(super) door_open: Option<bool>,
     pub(super) tamper: Option<bool>,
     pub(super) health: Option<String>,
+    pub(super) problem: Option<bool>,
     pub(super) last_access: Option<String>,
+}
+
+/// Replays that wait for the one that is running.
+const REPLAYS: usize = 4;
+
+/// Records that are wanted once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replay {
+    /// The next one is the first above this.
+    pub(super) after: u64,
+    pub(super) left: u32,
 }
 
 /// The client's end.
@@ -37,6 +52,7 @@ pub(super) struct States {
 pub(super) struct Inbox {
     pub(super) live: mpsc::Receiver<String>,
     pub(super) states: watch::Receiver<States>,
+    pub(super) replays: mpsc::Receiver<Replay>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -84,9 +100,11 @@ pub struct Status {
 pub(super) fn channel(names: bool) -> (Outbox, Inbox) {
     let (live_tx, live_rx) = mpsc::channel(LIVE_QUEUE);
     let (states_tx, states_rx) = watch::channel(States::default());
+    let (replays_tx, replays) = mpsc::channel(REPLAYS);
     let counters = Arc::new(Counters::default());
-    let outbox = Outbox { names, live: live_tx, states: Arc::new(states_tx), counters: counters.clone() };
-    (outbox, Inbox { live: live_rx, states: states_rx, counters })
+    let states = Arc::new(states_tx);
+    let outbox = Outbox { names, live: live_tx, states, replays: replays_tx, counters: counters.clone() };
+    (outbox, Inbox { live: live_rx, states: states_rx, replays, counters })
 }
 
 impl Outbox {
@@ -124,7 +142,19 @@ impl Outbox {
     /// What `health` is from now on.
     pub fn health(&self, health: &Health) {
         let text = health.text();
-        self.states.send_modify(|s| s.health = Some(text));
+        let problem = health.status != HealthStatus::Ok;
+        self.states.send_modify(|s| (s.health, s.problem) = (Some(text), Some(problem)));
+    }
+
+    /// Sends up to `limit` records above `after` on `log/replay`, in order, behind the replays that wait already; false when
+    /// four do. A connection that breaks ends a replay: whoever asked begins again behind the last record that came.
+    pub fn replay(&self, after: u64, limit: u32) -> bool {
+        self.replays.try_send(Replay { after, left: limit }).is_ok()
+    }
+
+    /// Has all states, and the discovery, published anew.
+    pub fn resync(&self) {
+        self.states.send_modify(|s| s.round += 1);
     }
 
     /// How the client stands.

@@ -91,6 +91,15 @@ impl LogPump {
         self.ahead.pop_front()
     }
 
+    /// Records above `after` whatever the cursor says, for a replay; `None` when the journal cannot be read now.
+    pub(super) fn read(&mut self, after: u64, limit: usize, now: Instant) -> Option<Vec<Stored>> {
+        if !self.ready(now) {
+            return None;
+        }
+        let read = self.journal.as_mut()?.after(after, limit.min(READ_AHEAD));
+        self.settle(read, now)
+    }
+
     /// The client has taken the record `seq`.
     pub(super) fn handed(&mut self, seq: u64, now: Instant) {
         if let Some(window) = &mut self.window {

@@ -1,11 +1,11 @@
 //! The controller between a visit that ended well and the door: asks the rules, waits for a second factor, charges.
 
-use super::controller::{Controller, Turn, VERDICT, millis};
-use super::rules::{Factors, Ruling, Shown, shown};
+use super::{Controller, Turn, VERDICT, millis};
 use crate::base::time::Tick;
 use crate::domain::access::Refusal;
 use crate::domain::screen::{Phase, Screen};
 use crate::domain::visit::{Decision, Effect, Input};
+use crate::runtime::rules::{Factors, Ruling, Shown, shown};
 use crate::schema::event::{Event, Reason, Verdict};
 
 /// A visit that ended well and lacks a second factor.
@@ -87,15 +87,18 @@ impl Controller {
         for event in self.rules.tick(now, wall) {
             self.recorder.record(event);
         }
-        if self.doorway.closed_for() == Some(Reason::Lockdown) {
-            self.rules.tampered();
+        if let Some(on) = self.rules.ordered_lockdown()
+            && let Err(why) = self.lockdown(turn, on)
+        {
+            tracing::error!(why, on, "the lockdown that was ordered could not be kept");
         }
-        let (office, shut) = (self.rules.wants_open(now, wall), self.rules.in_lockdown());
-        self.at_the_door(|door, hands| door.ruled(now, office, shut, hands));
-        if shut && turn.visit.is_running() {
-            self.step(turn, Input::Refuse(Reason::Lockdown));
+        let shut = self.doorway.closed_for();
+        for event in self.rules.set_lockdown(shut == Some(Reason::Lockdown)) {
+            self.recorder.record(event);
         }
-        let closed = self.rules.closed_for(now).or(self.doorway.closed_for());
+        let office = self.rules.wants_open(now, wall);
+        self.at_the_door(|door, hands| door.office_hours(now, office, hands));
+        let closed = shut.or_else(|| self.rules.locked_out(now).then_some(Reason::LockedOut));
         let Some(waiting) = turn.factor.take_if(|w| closed.is_some() || now >= w.until) else { return };
         let refusal = match closed {
             Some(reason) => Refusal { reason, rule: "the door was shut while a second factor was waited for".into() },
