@@ -63,7 +63,6 @@ const DOMAIN_CRATES: &[&str] = &["rand_chacha", "jiff"];
 /// Hardware, network and database crates, and the rooms that may name them.
 const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("v4l", &["adapters"]),
-    ("evdev", &["adapters"]),
     ("rppal", &["adapters"]),
     ("gpiocdev", &["adapters", "adapters::gpio"]),
     ("drm", &["adapters"]),

@@ -235,7 +235,7 @@ impl Checker<'_> {
         for (name, reader) in [("door.keypad", keypad), ("door.card", card)] {
             let (kind, device) = (format!("{name}.kind"), format!("{name}.device"));
             if (reader.kind == ReaderKind::None) != reader.device.is_none() {
-                self.fault_between(&kind, &device, "a reader has a kind (evdev or lines) and a device");
+                self.fault_between(&kind, &device, "a reader has both: kind = \"lines\" and a device");
             }
         }
         if keypad.device.is_some() && keypad.device == card.device {

@@ -423,11 +423,11 @@ impl Default for RawInputs {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawReader {
-    /// none, evdev (a keyboard for the kernel, taken for this program alone) or lines (a serial line, a pipe or a file, one row a line).
+    /// none or lines (a serial line, a pipe or a file, one row of characters a line).
     pub kind: ReaderKind,
-    /// evdev: a name under /dev/input/by-id; lines: the serial line, pipe or file.
+    /// The serial line, pipe or file; everybody but its owner and its group must be kept from writing to it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"/dev/input/by-id/usb-keypad-event-kbd")]
+    #[schemars(example = &"/dev/serial/by-id/usb-reader")]
     pub device: Option<PathBuf>,
 }
 

@@ -279,8 +279,6 @@ pub enum InputsKind {
 #[serde(rename_all = "lowercase")]
 pub enum ReaderKind {
     None,
-    // A keyboard for the kernel.
-    Evdev,
     // A serial line, a pipe or a file, one row a line.
     Lines,
 }

@@ -1,6 +1,5 @@
 //! Keypads and card readers: whatever types a row of characters and ends it.
 
-mod evdev;
 mod lines;
 
 use crate::config::sections::{ReaderConfig, ReaderKind};
@@ -16,7 +15,6 @@ const LONGEST: usize = 64;
 pub fn open(config: &ReaderConfig) -> Result<Option<Box<dyn Reader>>, PortError> {
     Ok(match config.kind {
         ReaderKind::None => None,
-        ReaderKind::Evdev => Some(Box::new(evdev::EvdevReader::open(&config.device)?)),
         ReaderKind::Lines => Some(Box::new(lines::LineReader::open(&config.device)?)),
     })
 }

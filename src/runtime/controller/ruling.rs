@@ -4,7 +4,7 @@ use super::{Controller, Turn, VERDICT, millis};
 use crate::base::time::Tick;
 use crate::domain::access::Refusal;
 use crate::domain::screen::{Phase, Screen};
-use crate::domain::visit::{Decision, Effect, Input};
+use crate::domain::visit::{Decision, Effect};
 use crate::runtime::rules::{Factors, Ruling, Shown, shown};
 use crate::schema::event::{Event, Reason, Verdict};
 
