@@ -91,7 +91,7 @@ impl Doorway {
     pub fn hold(&mut self, now: Tick, until: Option<Tick>, hands: &mut Hands<'_>) {
         self.held_until = until;
         self.next_lease = None;
-        self.step(now, DoorInput::HoldOpen { active: until.is_some() }, hands);
+        self.step(now, DoorInput::HoldOpen { active: until.is_some() || self.office }, hands);
     }
 
     /// News of an input.

@@ -39,7 +39,7 @@ pub(super) const LAYOUT: Layout = Layout {
     ",
         // The lockout is in the door's memory since.
         "
-    DROP TABLE lockout;
+    DROP TABLE IF EXISTS lockout;
     CREATE TABLE attributes (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, sealed BLOB NOT NULL) STRICT;
     ",
     ],
