@@ -27,6 +27,7 @@ has ffmpeg || missing+=(ffmpeg)                                     # Clips that
 has mosquitto || missing+=(mosquitto)                               # The broker of the demo and of the tests.
 has mosquitto_sub || missing+=(mosquitto-clients)                   # Reads what the broker was told.
 has systemd-analyze && has systemd-sysusers || missing+=(systemd)   # Judges the units; nothing of it runs.
+has chromium || missing+=(chromium)                                  # The console in a real browser.
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)  # The model build tool's environment.
 for more in "$@"; do
   case $more in

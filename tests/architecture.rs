@@ -79,6 +79,11 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("linfa", &["adapters"]),
     ("linfa_ftrl", &["adapters"]),
     ("tokio", &["adapters", "runtime"]),
+    ("axum", &["adapters"]),
+    ("hyper", &["adapters"]),
+    ("tokio_rustls", &["adapters"]),
+    ("rcgen", &["adapters"]),
+    ("utoipa", &["adapters"]),
 ];
 
 /// One file, as the rules see it.

@@ -29,6 +29,8 @@ KIND_OF_FILE = {
     "cameras": PROCESSES,
     "demo": PROCESSES,
     "daemon": PROCESSES,
+    "web": PROCESSES,
+    "browser": PROCESSES,
     "clips": CLIPS,
     "attacks": CLIPS,
     "faces": CLIPS,

@@ -11,3 +11,4 @@ pub mod reader;
 pub mod relay;
 pub mod store;
 pub mod system;
+pub mod web;

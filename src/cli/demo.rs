@@ -179,7 +179,8 @@ fn visit(
     let line = config.door().relay.line.clone().unwrap_or_else(|| state.join("relay"));
     let (before, records) = (pulses(&line)?, head(state)?);
     let stop = Stop::default();
-    daemon::run(&config, &stop, Options { lines: true, challenge: Some(challenge) }).map_err(Failure::unavailable)?;
+    daemon::run(&config, &stop, Options { lines: true, challenge: Some(challenge), ..Options::default() })
+        .map_err(Failure::unavailable)?;
     let ended = after(state, records)?.into_iter().filter_map(|s| serde_json::from_str::<Record>(&s.text).ok());
     let decided = ended
         .filter_map(|r| match r.event {

@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::domain::observation::{Embedding, Observation, Quality, Wants};
 use crate::ports::{NextFrame, PeopleStore, Person};
 use crate::runtime::engine::Engine;
-use crate::schema::event::{Event, Goal};
+use crate::runtime::enrolment::{Refused, SECOND_FACE, Taken};
+use crate::schema::event::Event;
 use crate::schema::ids::PersonId;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -49,26 +50,24 @@ const FROM_CAMERA: usize = 5;
 const APART: Duration = Duration::from_millis(300);
 /// Then it is given up.
 const CAMERA_LIMIT: Duration = Duration::from_secs(20);
-/// Beside a second face of this part of the first one's size nobody is enrolled.
-const SECOND_FACE: f32 = 0.4;
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
     let id = PersonId::new(&args.name).map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "choose another name"))?;
     let (config, mut engine) = super::eval::open(globals, None, None)?;
     let mut taken = Taken::default();
     if args.camera {
-        taken.camera(&config, &mut engine)?;
+        from_camera(&mut taken, &config, &mut engine)?;
     } else {
         for file in &args.image {
-            taken.file(&mut engine, file)?;
+            take(&mut taken, &mut engine, file)?;
         }
     }
     if !args.choice.allow_duplicate {
         let mut others = super::known_people(&config.store().dir, engine.embedding_digest())?;
         others.retain(|p| p.id != id);
-        taken.refuse_duplicates(&engine, &config, &others)?;
+        taken.refuse_duplicates(&engine, &config, &others).map_err(Failure::unavailable)?;
     }
-    let person = taken.person(&engine, &id, args.choice);
+    let person = taken.person(&engine, &id, args.choice.partial, SystemClock.wall().unix_ms);
     let templates = person.as_ref().map_or(0, |p| p.templates.len());
     let mut recorded = None;
     if let Some(person) = &person {
@@ -79,7 +78,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
     }
     let text = if globals.json {
         let answer = json!({
-            "person": id, "templates": templates, "accepted": taken.names(), "refused": taken.refusals(), "seq": recorded,
+            "person": id, "templates": templates, "accepted": taken.names(), "refused": refusals(&taken), "seq": recorded,
         });
         format!("{answer}\n")
     } else {
@@ -88,10 +87,10 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
             None if taken.accepted.is_empty() => format!("{id} was not enrolled\n"),
             None => format!("{id} was not enrolled; --partial stores the good pictures\n"),
         };
-        taken.lines() + &end
+        lines(&taken) + &end
     };
     print(&text)?;
-    Ok(if taken.refused.is_empty() { Exit::Done } else { Exit::NoDecision })
+    Ok(if !taken.is_refused() { Exit::Done } else { Exit::NoDecision })
 }
 
 /// Writes that somebody was enrolled; returns the record's number.
@@ -103,163 +102,86 @@ pub(super) fn record(log: &mut Log, person: &Person) -> Result<u64, Failure> {
         .map_err(|e| Failure { what: format!("{id} was enrolled, but that could not be recorded: {}", e.what), ..e })
 }
 
-/// Why a file was not taken.
-#[derive(Debug)]
-struct Refused {
-    file: String,
-    reason: String,
-    advice: &'static str,
-    /// Whom it shows, where that is the reason.
-    person: Option<PersonId>,
+/// One picture or clip.
+///
+/// # Errors
+/// A file that is not there, or a fault of the networks.
+pub(super) fn take(taken: &mut Taken, engine: &mut Engine, path: &Path) -> Result<(), Failure> {
+    taken.take(path.display().to_string(), clip::embeddings_of(&mut engine.pipeline, path)?);
+    Ok(())
 }
 
-/// What became of one person's pictures.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    accepted: Vec<(String, Vec<Embedding>)>,
-    refused: Vec<Refused>,
-    duplicate: bool,
+/// Takes pictures from the configured camera while it tells the person what helps.
+fn from_camera(taken: &mut Taken, config: &Config, engine: &mut Engine) -> Result<(), Failure> {
+    let clock = Arc::new(SystemClock);
+    let mut source = camera::open(config.camera(), clock.clone(), 0).map_err(Failure::unavailable)?;
+    engine.pipeline.reset();
+    let began = clock.now();
+    let (mut last, mut newest, mut said) = (None::<Tick>, None::<u64>, "");
+    let mut say = |text: &'static str| {
+        if said != text {
+            eprintln!("{text}");
+            said = text;
+        }
+    };
+    let mut trouble = Refusal::NoFace;
+    say("look straight into the camera");
+    while taken.accepted.len() < FROM_CAMERA && clock.now().since(began) < CAMERA_LIMIT {
+        let frame = match source.next(config.camera().timeout).map_err(Failure::unavailable)? {
+            NextFrame::Frame(frame) => frame,
+            NextFrame::Torn(_) => continue,
+            NextFrame::Stalled => {
+                say("the camera gives no picture");
+                continue;
+            }
+            NextFrame::End => break,
+        };
+        if last.is_some_and(|l| frame.captured.since(l) < APART) {
+            continue;
+        }
+        let wants = Wants { embedding: true, ..Wants::default() };
+        let Some(o) = clip::observe(&mut engine.pipeline, &frame, wants)? else { continue };
+        // A frozen camera shows the same picture again: that adds nothing.
+        if newest.replace(o.digest) == Some(o.digest) {
+            continue;
+        }
+        match good(&o) {
+            Ok(e) => {
+                last = Some(o.captured);
+                taken.accepted.push((format!("camera:{}", o.frame), vec![e]));
+                eprintln!("picture {} of {FROM_CAMERA}", taken.accepted.len());
+            }
+            Err(why) => {
+                say(why.advice());
+                trouble = why;
+            }
+        }
+    }
+    if taken.accepted.is_empty() {
+        taken.refuse("camera".into(), &trouble);
+    }
+    Ok(())
 }
 
-impl Taken {
-    /// One picture or clip.
-    ///
-    /// # Errors
-    /// A file that is not there, or a fault of the networks.
-    pub fn file(&mut self, engine: &mut Engine, path: &Path) -> Result<(), Failure> {
-        let name = path.display().to_string();
-        match clip::embeddings_of(&mut engine.pipeline, path)? {
-            Ok(found) => self.accepted.push((name, found)),
-            Err(refusal) => self.refuse(name, &refusal),
+/// The refused ones, as JSON.
+pub(super) fn refusals(taken: &Taken) -> Vec<Value> {
+    let one = |r: &Refused| {
+        let mut v = json!({"file": r.file, "reason": r.reason, "hint": r.advice});
+        if let Some(person) = &r.person {
+            v["person"] = json!(person);
         }
-        Ok(())
-    }
+        v
+    };
+    taken.refused.iter().map(one).collect()
+}
 
-    fn refuse(&mut self, file: String, why: &Refusal) {
-        self.refused.push(Refused { file, reason: why.reason(), advice: why.advice(), person: None });
-    }
-
-    /// Takes pictures from the configured camera while it tells the person what helps.
-    fn camera(&mut self, config: &Config, engine: &mut Engine) -> Result<(), Failure> {
-        let clock = Arc::new(SystemClock);
-        let mut source = camera::open(config.camera(), clock.clone(), 0).map_err(Failure::unavailable)?;
-        engine.pipeline.reset();
-        let began = clock.now();
-        let (mut last, mut newest, mut said) = (None::<Tick>, None::<u64>, "");
-        let mut say = |text: &'static str| {
-            if said != text {
-                eprintln!("{text}");
-                said = text;
-            }
-        };
-        let mut trouble = Refusal::NoFace;
-        say("look straight into the camera");
-        while self.accepted.len() < FROM_CAMERA && clock.now().since(began) < CAMERA_LIMIT {
-            let frame = match source.next(config.camera().timeout).map_err(Failure::unavailable)? {
-                NextFrame::Frame(frame) => frame,
-                NextFrame::Torn(_) => continue,
-                NextFrame::Stalled => {
-                    say("the camera gives no picture");
-                    continue;
-                }
-                NextFrame::End => break,
-            };
-            if last.is_some_and(|l| frame.captured.since(l) < APART) {
-                continue;
-            }
-            let wants = Wants { embedding: true, ..Wants::default() };
-            let Some(o) = clip::observe(&mut engine.pipeline, &frame, wants)? else { continue };
-            // A frozen camera shows the same picture again: that adds nothing.
-            if newest.replace(o.digest) == Some(o.digest) {
-                continue;
-            }
-            match good(&o) {
-                Ok(e) => {
-                    last = Some(o.captured);
-                    self.accepted.push((format!("camera:{}", o.frame), vec![e]));
-                    eprintln!("picture {} of {FROM_CAMERA}", self.accepted.len());
-                }
-                Err(why) => {
-                    say(why.advice());
-                    trouble = why;
-                }
-            }
-        }
-        if self.accepted.is_empty() {
-            self.refuse("camera".into(), &trouble);
-        }
-        Ok(())
-    }
-
-    /// Refuses pictures that show somebody who is enrolled under another name.
-    ///
-    /// # Errors
-    /// The pack has no measured thresholds.
-    pub fn refuse_duplicates(&mut self, engine: &Engine, config: &Config, others: &[Person]) -> Result<(), Failure> {
-        let (gallery, templates) = engine.gallery(others);
-        if gallery.is_empty() {
-            return Ok(());
-        }
-        let tau = engine.threshold(config, Goal::Identify, gallery.len(), templates).map_err(Failure::unavailable)?;
-        // The margin does not count: who is near to two people is near to somebody.
-        let known = |e: &Embedding| gallery.search(e).best.filter(|(_, s)| s.get() >= tau.value).map(|(id, _)| id);
-        for (file, embeddings) in std::mem::take(&mut self.accepted) {
-            match embeddings.iter().find_map(known) {
-                None => self.accepted.push((file, embeddings)),
-                Some(id) => {
-                    self.duplicate = true;
-                    self.refused.push(Refused {
-                        file,
-                        reason: "already_enrolled_as".into(),
-                        advice: "use that name, or --allow-duplicate if it is somebody else",
-                        person: Some(id),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Who is to be stored; nobody when a picture was refused and `partial` does not allow that. One picture of
-    /// somebody else spoils all of them, since the others may be of the same person.
-    pub fn person(&self, engine: &Engine, id: &PersonId, choice: Choice) -> Option<Person> {
-        if self.accepted.is_empty() || self.duplicate || (!self.refused.is_empty() && !choice.partial) {
-            return None;
-        }
-        let all = self.accepted.iter().flat_map(|(_, e)| e).map(|e| engine.template(e.clone()));
-        Some(Person { id: id.clone(), templates: all.collect(), enrolled_unix_ms: SystemClock.wall().unix_ms })
-    }
-
-    /// Whether anything was refused.
-    pub fn is_refused(&self) -> bool {
-        !self.refused.is_empty()
-    }
-
-    /// The files that were good.
-    pub fn names(&self) -> Vec<&str> {
-        self.accepted.iter().map(|(f, _)| f.as_str()).collect()
-    }
-
-    /// The others, as JSON.
-    pub fn refusals(&self) -> Vec<Value> {
-        let one = |r: &Refused| {
-            let mut v = json!({"file": r.file, "reason": r.reason, "hint": r.advice});
-            if let Some(person) = &r.person {
-                v["person"] = json!(person);
-            }
-            v
-        };
-        self.refused.iter().map(one).collect()
-    }
-
-    /// The others, a line each.
-    pub fn lines(&self) -> String {
-        let one = |r: &Refused| {
-            let whom = r.person.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
-            format!("refused {}: {}{whom}; {}\n", r.file, r.reason, r.advice)
-        };
-        self.refused.iter().map(one).collect()
-    }
+/// The refused ones, a line each.
+pub(super) fn lines(taken: &Taken) -> String {
+    let one = |r: &Refused| {
+        let whom = r.person.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
+        format!("refused {}: {}{whom}; {}\n", r.file, r.reason, r.advice)
+    };
+    taken.refused.iter().map(one).collect()
 }
 
 /// The embedding of a frame that one person may be enrolled from.

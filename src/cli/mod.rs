@@ -4,6 +4,7 @@
 //! `error: <file or key>: <what>; <what to do>`, and with `--json` also an object on standard output.
 
 mod bench;
+mod cert;
 mod clip;
 mod collect;
 mod config;
@@ -35,7 +36,7 @@ use crate::config::{Config, Faults, Inputs, load};
 use crate::ports::{PeopleStore, Person, PortError};
 use clap::{Args, Parser, Subcommand};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// How a command ended when nothing broke.
@@ -130,8 +131,14 @@ fn config_inputs(globals: &Globals) -> Inputs {
         set: globals.set.clone(),
         state: globals.state.clone(),
         env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
-        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| opens(d)),
     }
+}
+
+/// False for a directory that is closed to this user: systemd (252) leaves it so when it has no credential to hand over.
+/// Nothing is lost by that: a credential that was meant and could not be loaded stops the unit before the program starts.
+fn opens(dir: &Path) -> bool {
+    !std::fs::read_dir(dir).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// The checked configuration, for every command that needs one.
@@ -200,6 +207,8 @@ enum Command {
     Config(config::Args),
     /// One line per thing that can be wrong.
     Doctor(doctor::Args),
+    /// The certificate of the console.
+    Cert(cert::Args),
     /// What a decision costs on this machine.
     Bench(bench::Args),
     /// Completions for a shell, on standard output.
@@ -238,6 +247,7 @@ pub fn main() -> ExitCode {
         Command::Prompts(a) => prompts::run(&g, a),
         Command::Config(a) => config::run(&g, a),
         Command::Doctor(a) => doctor::run(&g, a),
+        Command::Cert(a) => cert::run(&g, &a),
         Command::Bench(a) => bench::run(&g, a),
         Command::Completions(a) => texts::completions(&a),
         Command::Man(a) => texts::man(&a),

@@ -1,9 +1,12 @@
 //! `cardea people`: lists, shows, removes, imports and exports people. Templates and scores are never printed.
 
-use super::enroll::{Choice, Taken};
+use super::enroll::{self, Choice};
 use super::state::{self, Log, io, print};
 use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::adapters::system::SystemClock;
+use crate::base::time::Clock;
 use crate::ports::{PeopleStore, Person, PersonSummary};
+use crate::runtime::enrolment::Taken;
 use crate::schema::event::{Action, Event};
 use crate::schema::ids::PersonId;
 use crate::schema::record::rfc3339;
@@ -242,17 +245,17 @@ fn import_folder(globals: &Globals, args: &FolderArgs, replace: bool) -> Outcome
     for (id, files) in folders {
         let mut taken = Taken::default();
         for file in &files {
-            taken.file(&mut engine, file)?;
+            enroll::take(&mut taken, &mut engine, file)?;
         }
         if !args.choice.allow_duplicate {
             let others: Vec<Person> = known.iter().filter(|p| p.id != id).cloned().collect();
-            taken.refuse_duplicates(&engine, &config, &others)?;
+            taken.refuse_duplicates(&engine, &config, &others).map_err(Failure::unavailable)?;
         }
         spoilt |= taken.is_refused();
         accepted.extend(taken.names().into_iter().map(str::to_owned));
-        refused.extend(taken.refusals());
-        lines += &taken.lines();
-        if let Some(person) = taken.person(&engine, &id, args.choice) {
+        refused.extend(enroll::refusals(&taken));
+        lines += &enroll::lines(&taken);
+        if let Some(person) = taken.person(&engine, &id, args.choice.partial, SystemClock.wall().unix_ms) {
             known.push(person.clone());
             people.push(person);
         }

@@ -1,13 +1,13 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::prompt;
 use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawModels, RawMqtt, RawReader};
 use super::sections::{
     Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
     InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, ReaderConfig, ReaderKind,
     Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
+use super::{prompt, web};
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::command::CommandName;
@@ -40,6 +40,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.inputs(raw);
     c.readers(raw);
     prompt::check(&mut c, raw);
+    web::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
@@ -509,6 +510,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             discovery: raw.mqtt.discovery,
             discovery_prefix: raw.mqtt.discovery_prefix.clone(),
         },
+        web: web::build(&raw.web),
         store: Store { dir: raw.store.dir.clone() },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
         insecure: Insecure {

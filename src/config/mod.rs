@@ -11,6 +11,7 @@ pub mod sections;
 mod show;
 #[cfg(test)]
 mod tests;
+mod web;
 
 pub use check::LANGUAGES;
 pub use fault::{Fault, Faults, Origin, Origins};
@@ -18,4 +19,4 @@ pub use keys::schema;
 pub use load::{Inputs, Merged, load, merge};
 pub use rules::{ALWAYS, is_name, parse_rules, read_rules, zone};
 pub use sections::Config;
-pub use show::{Entry, entries, example};
+pub use show::{Entry, description, entries, example};

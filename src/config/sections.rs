@@ -4,6 +4,7 @@ pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
 };
+pub use super::web::WebConfig;
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::command::CommandName;
@@ -29,6 +30,7 @@ pub struct Config {
     pub(super) prompt: PromptConfig,
     pub(super) rules: Rules,
     pub(super) mqtt: Mqtt,
+    pub(super) web: WebConfig,
     pub(super) store: Store,
     pub(super) log: Log,
     pub(super) insecure: Insecure,
@@ -43,7 +45,7 @@ macro_rules! getters {
 }
 getters! {
     device: Device, camera: Camera, models: Models, recognition: Recognition, liveness: Liveness,
-    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, store: Store, log: Log,
+    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, web: WebConfig, store: Store, log: Log,
     insecure: Insecure,
 }
 

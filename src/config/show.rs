@@ -49,6 +49,12 @@ pub fn entries(merged: &Merged) -> Vec<Entry> {
     entries
 }
 
+/// What a key means, in one sentence.
+#[must_use]
+pub fn description(key: &str) -> &'static str {
+    keys().keys.get(key).map_or("", |k| &k.description)
+}
+
 fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => table.get(key),

@@ -98,7 +98,7 @@ guard = 'spwan'
 hold_ms = '3s'
 [recogntion]
 agree = 3
-[web]
+[osdp]
 listen = 1
 [rules]
 hold_ms = 5
@@ -113,7 +113,7 @@ kind = \"file\"
             "3 door.guard: \"spwan\" is not one of: spawn, socket -> spawn",
             "4 door.hold_ms: \"3s\" is not a whole number from 200 to 10000",
             "5 recogntion: there is no section [recogntion] -> recognition",
-            "8 web.listen: [web] is not in this version; remove it",
+            "8 osdp.listen: [osdp] is not in this version; remove it",
             "10 rules.hold_ms: [rules] has no key of this name -> door.hold_ms",
             "13 camera.kind: this kind needs camera.path: a directory of JPEGs or a clip",
             "12 camera.rotate: 45 is not 0, 90, 180 or 270",
@@ -330,7 +330,7 @@ fn an_argument_is_toml_where_it_is_and_text_where_it_is_not() {
         ("door.hold_ms=300\ninsecure.challenge_off=true", "is not a whole number"),
         ("door.hold_mss=300", "-> door.hold_ms"),
         ("door=", "is a section"),
-        ("web.listen=1", "not in this version"),
+        ("osdp.baud=1", "not in this version"),
     ] {
         let told = told(&set(&[pair]));
         assert!(told.len() == 1 && told[0].contains(part), "{pair}: {told:?}");
@@ -355,9 +355,24 @@ fn tls_has_a_port_of_its_own() {
 #[test]
 fn reserved_sections_may_be_named_and_nothing_more() {
     assert_eq!(faults("[web]\n[privacy]\n[site]\n[osdp]"), Vec::<String>::new());
-    let told = faults("[web.compat.s0]\nenabled = true\n[osdp]\nbaud = 9600");
+    let told = faults("[site]\nname = 'x'\n[osdp]\nbaud = 9600");
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|f| f.contains("not in this version")), "{told:?}");
+}
+
+#[test]
+fn plain_http_a_lone_certificate_and_a_listener_that_is_none_are_faults() {
+    let one = |text: &str, key: &str| {
+        let told = faults(text);
+        assert!(told.len() == 1 && told[0].contains(key), "{text}: {told:?}");
+    };
+    one("web.tls = false", "web.tls");
+    one("web.tls = false\nweb.listen = '[::]:80'", "plain HTTP");
+    one("web.listen = 'localhost'", "web.listen");
+    one("web.cert_file = 'a.pem'", "web.cert_file");
+    one("web.names = ['a b']", "web.names");
+    assert!(!from_text("web.tls = false\nweb.listen = '[::1]:8080'").web().tls);
+    assert!(!from_text("").web().enabled, "nothing is served unless the owner says so");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::rules::{Rules, Shown};
 use super::watch::{SharedWants, Watch, Watched};
+use super::web::{self, HealthBoard, Web, WebParts};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox, command_key};
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
@@ -51,6 +52,8 @@ pub struct Options {
     pub lines: bool,
     /// Another challenge than the configured one: the demo knows what its clips can answer.
     pub challenge: Option<ChallengeSource>,
+    /// The configuration as the console shows it.
+    pub settings: Vec<crate::adapters::web::house::SettingRow>,
 }
 
 /// Runs until `stop`, a fault, or the end of a recording that is not looped.
@@ -82,7 +85,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let outbox = mqtt.as_ref().map(|(_, outbox)| outbox.clone());
     let boot = uuid_v7(clock.wall().unix_ms, random()?);
     let stamp = Stamp { device: config.device().name.clone(), boot, started };
-    let listeners = Listeners { outbox: outbox.clone(), lines: options.lines };
+    let (feed, board) = (web::feed(), HealthBoard::default());
+    let listeners = Listeners { outbox: outbox.clone(), lines: options.lines, feed: Some(feed.clone()) };
     let (recorder, recording) = Recorder::start(Box::new(journal), clock.clone(), stamp, listeners)?;
     recorder.commit(Event::SystemStarted {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -112,6 +116,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let camera = Arc::new(CameraState::default());
     let slot = Arc::new(LatestSlot::default());
     let wants = Arc::new(SharedWants::default());
+    let (tap, live) = web::tap(config);
     let wired = inputs::open(&config.door().inputs, clock.clone())?.map(|first| Inputs {
         config: config.door().inputs.clone(),
         clock: clock.clone(),
@@ -140,6 +145,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         clock: clock.clone(),
         beat: watch_beat.clone(),
         stop: stop.clone(),
+        tap,
     };
     let controller = Controller {
         clock: clock.clone(),
@@ -166,6 +172,18 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let now = clock.now();
     watch_beat.beat(now);
     control_beat.beat(now);
+    let parts = WebParts {
+        config,
+        state: &state,
+        recorder: &recorder,
+        commands: sender.clone(),
+        clock: clock.clone(),
+        board: board.clone(),
+        feed,
+        live,
+        settings: options.settings,
+    };
+    let web = Web::start(parts)?;
     let capturing = thread("capture", move || capture.run())?;
     let watching = thread("watch", move || watch.run())?;
     let controlling = thread("controller", move || controller.run())?;
@@ -184,6 +202,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         recorder: recorder.clone(),
         commands: sender,
         outbox,
+        board,
         pack: config.models().pack.clone(),
         passive_pad,
         state: state.clone(),
@@ -192,6 +211,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
 
     stop.request();
     slot.close();
+    drop(web);
     let (fault, connection) = match hung {
         Some(what) => (Some(what), None),
         None => match controlling.join() {
@@ -350,6 +370,7 @@ struct Supervisor {
     recorder: Recorder,
     commands: CommandSender,
     outbox: Option<Outbox>,
+    board: HealthBoard,
     pack: String,
     passive_pad: bool,
     state: PathBuf,
@@ -388,20 +409,22 @@ impl Supervisor {
                     frames = (now, seen);
                 }
                 last_health = Some(now);
+                let health = self.health(fps);
                 self.commands.sum_up();
                 if let Some(outbox) = &self.outbox {
-                    outbox.health(&self.health(outbox, fps));
+                    outbox.health(&health);
                 }
+                *self.board.lock().expect("board mutex: no holder panics") = Some(health);
             }
         }
         None
     }
 
-    fn health(&self, outbox: &Outbox, fps: f32) -> Health {
+    fn health(&self, fps: f32) -> Health {
         let now = self.clock.now();
         let delivering = self.camera.delivering.load(Ordering::Relaxed);
         let guard_lost = self.guard_lost.load(Ordering::Relaxed);
-        let broker = outbox.status().connected;
+        let broker = self.outbox.as_ref().map(|o| o.status().connected);
         let mut problems = Vec::new();
         if !delivering {
             problems.push("the camera delivers no frames".to_owned());
@@ -420,7 +443,7 @@ impl Supervisor {
         if !self.passive_pad {
             problems.push("no passive PAD network: active liveness only".to_owned());
         }
-        if !broker {
+        if broker == Some(false) {
             problems.push("no MQTT broker".to_owned());
         }
         let status = match (fault, problems.is_empty()) {
@@ -435,7 +458,7 @@ impl Supervisor {
             problems,
             camera: CameraHealth { fps, age_ms: age },
             guard: if guard_lost { Link::Lost } else { Link::Connected },
-            broker: if broker { Link::Connected } else { Link::Lost },
+            broker: broker.map_or(Link::Off, |b| if b { Link::Connected } else { Link::Lost }),
             disk_free_mb: free_mb(&self.state),
             model_pack: self.pack.clone(),
             passive_pad: self.passive_pad,

@@ -53,6 +53,8 @@ pub struct Listeners {
     pub outbox: Option<Outbox>,
     /// Standard output, one line a record.
     pub lines: bool,
+    /// The console.
+    pub feed: Option<super::web::Feed>,
 }
 
 /// What stands in every record of this start.
@@ -187,6 +189,9 @@ fn draft(clock: &dyn Clock, stamp: &Stamp, event: Event) -> Result<Draft, PortEr
 fn tell(listeners: &Listeners, record: &Record) {
     if let Some(outbox) = &listeners.outbox {
         outbox.recorded(record);
+    }
+    if let Some(feed) = &listeners.feed {
+        let _nobody_looks = feed.send(record.text().into());
     }
     if listeners.lines {
         let mut out = std::io::stdout().lock();

@@ -93,6 +93,8 @@ pub struct Watch<I> {
     pub clock: Arc<dyn Clock>,
     pub beat: Heartbeat,
     pub stop: Stop,
+    /// For who may see what the door sees.
+    pub tap: Option<super::web::Tap>,
 }
 
 impl<I: Infer> Watch<I> {
@@ -109,6 +111,9 @@ impl<I: Infer> Watch<I> {
                 }
                 continue;
             };
+            if let Some(tap) = &mut self.tap {
+                tap.show(&frame);
+            }
             let (wants, awake) = self.wants.get();
             let lingering = last_face.is_some_and(|l| frame.captured.since(l) < LINGER);
             let moved = motion.worth_looking(&frame);

@@ -408,6 +408,17 @@ pub enum Event {
     SystemInsecure { setting: String },
     #[serde(rename = "system.broker")]
     SystemBroker { connected: bool },
+    /// Somebody used the console or the API for more than looking: who, what, on what (empty without an object).
+    #[serde(rename = "system.admin")]
+    SystemAdmin {
+        by: String,
+        action: String,
+        #[serde(skip_serializing_if = "String::is_empty", default)]
+        object: String,
+    },
+    /// A web client began a visit; its end is `visit.ended` of the same number.
+    #[serde(rename = "session.started")]
+    SessionStarted { visit: VisitId, goal: Goal, by: String },
 }
 
 impl Event {

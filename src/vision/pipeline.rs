@@ -76,6 +76,16 @@ struct Track {
     second: f32,
 }
 
+/// What a pipeline remembers of one camera; the default is a camera that was never seen.
+#[derive(Default)]
+pub struct Memory {
+    track: Option<Track>,
+    tracks: u32,
+    epoch: u32,
+    copies: Copies,
+    follower: Follower,
+}
+
 /// Follows one camera. Not shared between threads; buffers are reused.
 pub struct Pipeline<I> {
     infer: I,
@@ -177,6 +187,17 @@ impl<I: Infer> Pipeline<I> {
         self.track = None;
         self.follower.clear();
         self.copies.clear();
+    }
+
+    /// Exchanges what is remembered, so that one set of networks follows several cameras in turn.
+    pub fn swap(&mut self, memory: &mut Memory) {
+        use std::mem::swap;
+        swap(&mut self.track, &mut memory.track);
+        swap(&mut self.tracks, &mut memory.tracks);
+        swap(&mut self.epoch, &mut memory.epoch);
+        swap(&mut self.copies, &mut memory.copies);
+        swap(&mut self.follower, &mut memory.follower);
+        self.sample = None;
     }
 
     /// What the newest frame gave a [`Follower`], when its relief was asked about. `eval` looks at a clip once and lets

@@ -3,9 +3,10 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -34,12 +35,24 @@ pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A port that nobody listens on and nobody is handed. It lies below those that the kernel gives to outgoing connections
+/// (32768 and up): one of these may be the near end of a client's connection by the time that a broker wants it.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 500).expect("is small") * 20;
+    (0..500)
+        .map(|_| 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
+}
+
 /// A broker on a port of its own, with its store in a directory of its own.
 pub struct Broker {
     dir: TempDir,
     pub port: u16,
     extra: String,
     child: Option<Child>,
+    starts: usize,
 }
 
 impl Broker {
@@ -50,9 +63,13 @@ impl Broker {
 
     /// The same with further lines of configuration.
     pub fn prepared_with(extra: &str) -> Broker {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("has an address").port();
-        Broker { dir: tempfile::tempdir().expect("a directory"), port, extra: extra.to_owned(), child: None }
+        Broker {
+            dir: tempfile::tempdir().expect("a directory"),
+            port: free_port(),
+            extra: extra.to_owned(),
+            child: None,
+            starts: 0,
+        }
     }
 
     /// Prepared and started.
@@ -86,7 +103,13 @@ impl Broker {
             .spawn()
             .expect("mosquitto starts");
         self.child = Some(child);
-        wait_for("mosquitto listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        // Its own word counts: somebody else may listen there, and then it has ended. The log holds earlier starts too.
+        self.starts += 1;
+        wait_for("mosquitto runs", || {
+            let ended = self.child.as_mut().is_some_and(|c| c.try_wait().is_ok_and(|state| state.is_some()));
+            assert!(!ended, "mosquitto ended: {}", self.log());
+            self.log().matches(" running\n").count() >= self.starts
+        });
     }
 
     /// Freezes it: connections stay, answers do not come.
@@ -165,7 +188,22 @@ impl Subscriber {
         Subscriber::with(broker, filter, &["-c", "-x", "86400", "-i", client_id])
     }
 
+    /// Tries again when mosquitto_sub ends without a subscription: the broker may have closed the first connection.
     fn with(broker: &Broker, filter: &str, more: &[&str]) -> Subscriber {
+        let mut said = Vec::new();
+        for _ in 0..5 {
+            let subscriber = Subscriber::run(broker, filter, more);
+            while let Ok(line) = subscriber.lines.recv_timeout(DEADLINE) {
+                if line.starts_with("Subscribed") {
+                    return subscriber;
+                }
+                said.push(line);
+            }
+        }
+        panic!("mosquitto_sub did not subscribe: {said:?}\n{}", broker.log());
+    }
+
+    fn run(broker: &Broker, filter: &str, more: &[&str]) -> Subscriber {
         // Its notes about the subscription stay in a buffer when they go into a pipe, unless they are told not to.
         let mut child = Command::new("stdbuf")
             .args(["-oL", "mosquitto_sub"])
@@ -173,7 +211,6 @@ impl Subscriber {
             .args(["-d", "-t", filter, "-F", ">%r %t %p"])
             .args(more)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto_sub starts");
         let out = child.stdout.take().expect("is piped");
@@ -185,9 +222,7 @@ impl Subscriber {
                 }
             }
         });
-        let mut subscriber = Subscriber { child, lines, seen: vec![], read: 0 };
-        while !subscriber.line("the subscription").starts_with("Subscribed") {}
-        subscriber
+        Subscriber { child, lines, seen: vec![], read: 0 }
     }
 
     /// The first message of all that fits, also one that has come before; panics when none comes.

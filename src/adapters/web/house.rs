@@ -1,0 +1,96 @@
+//! What the web server needs of the rest of the terminal, in one trait; the runtime carries it out.
+
+use crate::ports::{PersonSummary, PortError, Stored};
+use crate::schema::event::Event;
+use crate::schema::health::Health;
+use crate::schema::ids::PersonId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One network in use.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ModelRow {
+    pub role: String,
+    pub name: String,
+    pub file: String,
+    pub sha256: String,
+    pub precision: String,
+    pub licence: String,
+}
+
+/// One key of the configuration in force.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SettingRow {
+    pub key: String,
+    /// As TOML writes it.
+    pub value: String,
+    /// File and line, variable, argument, or `default`.
+    pub origin: String,
+    pub description: String,
+}
+
+/// One line of the log.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogLine {
+    pub time: String,
+    pub level: String,
+    pub text: String,
+}
+
+/// Why the door was not opened by hand.
+#[derive(Clone, Debug)]
+pub struct NotOpened {
+    /// A stable word: `lockdown`, `rate`, `unavailable`.
+    pub code: &'static str,
+    pub detail: String,
+}
+
+/// The terminal around the web server. Every call may block; none panics.
+pub trait House: Send + Sync {
+    /// Everybody's name and number of templates.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn people(&self) -> Result<Vec<PersonSummary>, PortError>;
+
+    /// Removes somebody with all templates and records it; false when there is no such person.
+    ///
+    /// # Errors
+    /// Nothing was removed.
+    fn remove(&self, id: &PersonId) -> Result<bool, PortError>;
+
+    /// Up to `limit` records after `seq`, oldest first.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Stored>, PortError>;
+
+    /// Sequence number of the newest record; 0 without any.
+    fn newest(&self) -> u64;
+
+    /// The terminal's judgement of itself.
+    fn health(&self) -> Health;
+
+    /// Writes a record; it is on the disk on return.
+    ///
+    /// # Errors
+    /// It is not.
+    fn commit(&self, event: Event) -> Result<u64, PortError>;
+
+    /// Prometheus text.
+    fn metrics(&self) -> String;
+
+    fn models(&self) -> Vec<ModelRow>;
+
+    /// The configuration in force, without what is secret.
+    fn settings(&self) -> Vec<SettingRow>;
+
+    /// The newest lines of the log, oldest first.
+    fn logs(&self) -> Vec<LogLine>;
+
+    /// Opens the door once; `id` stands in its record, whose number is returned.
+    ///
+    /// # Errors
+    /// Why it stays shut.
+    fn unlock(&self, id: &str) -> Result<u64, NotOpened>;
+}

@@ -1,0 +1,195 @@
+//! The web server: TLS, accounts, the API v1, sessions of people with a camera of their own, and the console.
+//!
+//! It runs on a thread and a runtime of its own, so that nothing of it delays MQTT, let alone the door. What it needs of
+//! the terminal is the trait [`house::House`]; pictures go through the [`hub::Hub`] to a worker that is not part of it.
+
+pub mod accounts;
+mod api;
+mod assets;
+mod auth;
+pub mod house;
+pub mod hub;
+mod problem;
+pub mod server;
+pub mod tls;
+pub mod token;
+
+use crate::config::sections::WebConfig;
+use crate::ports::{PortError, Recovery};
+use crate::schema::record::hex;
+use accounts::Accounts;
+use auth::{Limiter, Logins, Rate};
+use house::House;
+use hub::Hub;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tls::{Place, Tls};
+use tokio::sync::{Semaphore, broadcast, watch};
+use zeroize::Zeroizing;
+
+/// Records that a slow console may lag behind before it must read them anew.
+pub const FEED: usize = 256;
+
+/// Fresh random bytes of the kernel.
+pub type Random = fn() -> Result<[u8; 32], PortError>;
+
+/// Everything that handlers share.
+pub struct App {
+    config: WebConfig,
+    device: String,
+    house: Arc<dyn House>,
+    hub: Arc<Hub>,
+    accounts: Mutex<Accounts>,
+    logins: Logins,
+    limiter: Limiter,
+    session_rate: Rate,
+    /// argon2 holds 19 MiB: one at a time.
+    hashing: Semaphore,
+    /// The code that makes the first administrator, while there is none.
+    setup: Mutex<Option<Zeroizing<String>>>,
+    setup_file: PathBuf,
+    feed: broadcast::Sender<Arc<str>>,
+    live: Option<watch::Receiver<Arc<Vec<u8>>>>,
+    random: Random,
+    stop: watch::Receiver<bool>,
+}
+
+impl App {
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().expect("accounts mutex: no holder panics")
+    }
+}
+
+/// What the server is made of.
+pub struct Parts {
+    pub config: WebConfig,
+    pub device: String,
+    pub state: PathBuf,
+    pub house: Arc<dyn House>,
+    pub hub: Arc<Hub>,
+    /// Texts of records as they are committed.
+    pub feed: broadcast::Sender<Arc<str>>,
+    /// JPEG pictures of the door's camera, where the owner allows it.
+    pub live: Option<watch::Receiver<Arc<Vec<u8>>>>,
+    pub random: Random,
+}
+
+/// The running server.
+pub struct Server {
+    stop: watch::Sender<bool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Opens the accounts and the certificate, binds the port and starts the thread.
+    ///
+    /// # Errors
+    /// What cannot be opened, or a port that somebody else has.
+    pub fn start(parts: Parts) -> Result<Server, PortError> {
+        let Parts { config, device, state, house, hub, feed, live, random } = parts;
+        let accounts = Accounts::open(&state)?;
+        let tls = if config.tls { Some(Tls::open(Place::of(&config, &state), &config.names)?) } else { None };
+        let listener = server::bind(config.listen)?;
+        let address = listener.local_addr().map_err(|e| failed("listen", &e))?;
+        let setup_file = state.join("setup-code");
+        let setup = if accounts.is_empty()? { Some(setup_code(&setup_file, random)?) } else { None };
+        announce(&config, address, tls.as_ref(), setup.as_ref());
+        let (stop, asked) = watch::channel(false);
+        // A terminal has few sessions and a console or two; each may have a connection for its WebSocket and one beside.
+        let most = config.max_sessions * 2 + 128;
+        let app = Arc::new(App {
+            logins: Logins::new(config.login),
+            limiter: Limiter::default(),
+            session_rate: Rate::per_minute(config.sessions_per_minute),
+            hashing: Semaphore::new(1),
+            accounts: Mutex::new(accounts),
+            setup: Mutex::new(setup),
+            setup_file,
+            device,
+            house,
+            hub,
+            feed,
+            live,
+            random,
+            stop: asked.clone(),
+            config,
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
+        let runtime = runtime.map_err(|e| failed("start the web server", &e))?;
+        let life = move || {
+            runtime.block_on(server::serve(listener, tls, api::router(app), most, asked));
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("web".into()).spawn(life);
+        let thread = thread.map_err(|e| failed("start the web server", &e))?;
+        Ok(Server { stop, thread: Some(thread), address })
+    }
+}
+
+impl Drop for Server {
+    /// Asks for the end and waits for it: at most about two seconds.
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if self.thread.take().is_some_and(|t| t.join().is_err()) {
+            tracing::error!("the web thread had panicked");
+        }
+    }
+}
+
+fn failed(what: &str, e: &std::io::Error) -> PortError {
+    PortError::new(what, e, "free some memory and file descriptors", Recovery::Fatal)
+}
+
+/// Letters that are not taken for each other when they are read from a display or a log.
+const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// A fresh code of 60 bits, also in a file that only the daemon's user can read. It never becomes a record: records leave
+/// the machine.
+fn setup_code(file: &Path, random: Random) -> Result<Zeroizing<String>, PortError> {
+    let bytes = random()?;
+    let letter = |b: &u8| char::from(LETTERS[usize::from(b % 32)]);
+    let groups: Vec<String> = bytes[..12].chunks(4).map(|c| c.iter().map(letter).collect()).collect();
+    let code = Zeroizing::new(groups.join("-"));
+    let write = || -> std::io::Result<()> {
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut f = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        writeln!(f, "{}", code.as_str())
+    };
+    write().map_err(|e| {
+        PortError::new(
+            format!("write {}", file.display()),
+            e,
+            "check the state directory and its owner",
+            Recovery::Fatal,
+        )
+    })?;
+    Ok(code)
+}
+
+/// Tells the log where the console is, how to know its certificate, and how to get in the first time.
+fn announce(config: &WebConfig, address: SocketAddr, tls: Option<&Tls>, setup: Option<&Zeroizing<String>>) {
+    let scheme = if config.tls { "https" } else { "http" };
+    tracing::info!("the console is at {scheme}://{address}/");
+    if let Some(tls) = tls {
+        tracing::info!(
+            not_after = tls.info.not_after,
+            "SHA-256 fingerprint of its certificate: {}",
+            tls.info.fingerprint
+        );
+    }
+    if let Some(code) = setup {
+        tracing::warn!("nobody can log in yet; the set-up code for the first administrator is {}", code.as_str());
+    }
+}
+
+/// A random number as text, for ids that are secrets.
+fn secret_id(random: Random) -> Result<String, PortError> {
+    Ok(hex(&random()?[..16]))
+}

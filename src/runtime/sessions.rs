@@ -1,0 +1,408 @@
+//! The worker behind web sessions: one thread with networks of its own that takes pictures out of the hub, runs a visit
+//! for each session, and looks at uploaded pictures in between.
+//!
+//! It is not the door's watch thread and shares nothing with it but the processor, and that at a lower priority. What it
+//! knows of a session is in one entry of a map, which goes when the hub says that the session ended.
+
+use super::engine::{self, Engine, Judge};
+use super::enrolment::{self, Taken};
+use super::recorder::Recorder;
+use crate::adapters::store::EncryptedPeople;
+use crate::adapters::system::random;
+use crate::adapters::web::hub::{Ask, ChallengeAsk, EnrolAsk, EnrolDone, Hub, Outcome, RefusedPicture, Work};
+use crate::base::time::{Clock, Tick};
+use crate::config::Config;
+use crate::domain::gallery::Gallery;
+use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::visit::{ChallengeSource, Decision, Effect, Input, Policy, Visit};
+use crate::ports::{PeopleStore, Person, PortError, Recovery};
+use crate::schema::event::{Event, Goal, Reason, Verdict};
+use crate::schema::ids::{PersonId, VisitId};
+use crate::schema::record::hex;
+use crate::vision::frame::Frame;
+use crate::vision::pipeline::{Memory, VisionError};
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Visits of web sessions count from here, those of the door from 1: both stand in one journal.
+const FIRST_VISIT: u64 = 1 << 32;
+/// Browsers send two to ten pictures a second, and there is a network in between.
+const MIN_FPS: f32 = 2.0;
+const MAX_AGE: Duration = Duration::from_millis(1500);
+const MAX_GAP: Duration = Duration::from_millis(1200);
+/// Somebody at home reads the prompt on a page: an action may take this long.
+const WINDOW: Duration = Duration::from_secs(5);
+const CHALLENGE_LIMIT: Duration = Duration::from_secs(30);
+const ASSESS_LIMIT: Duration = Duration::from_secs(20);
+const REMATCH_LIMIT: Duration = Duration::from_secs(6);
+/// Deadlines of visits are looked at this often while no picture comes.
+const TURN: Duration = Duration::from_millis(100);
+/// The people are looked for anew this often at most.
+const RENEW: Duration = Duration::from_secs(1);
+/// Steps of niceness below the door's threads.
+const NICE: i32 = 10;
+/// Stands for the uploaded face in a gallery of one; never leaves this file.
+const TARGET: &str = "target";
+
+/// Everything that the worker needs.
+pub struct Worker {
+    pub config: Config,
+    pub engine: Engine,
+    pub hub: Arc<Hub>,
+    pub recorder: Recorder,
+    pub clock: Arc<dyn Clock>,
+    pub state: PathBuf,
+}
+
+/// One session's part.
+#[derive(Default)]
+struct Live {
+    visit: Option<Visit>,
+    memory: Memory,
+    target: Option<Gallery>,
+    frames: u64,
+}
+
+/// Who is enrolled, as of the last look.
+struct Known {
+    store: EncryptedPeople,
+    gallery: Arc<Gallery>,
+    templates: u32,
+    cannot: Arc<BTreeMap<PersonId, Vec<crate::schema::event::Action>>>,
+    looked: Tick,
+}
+
+impl Worker {
+    /// The thread's life.
+    ///
+    /// # Errors
+    /// The people cannot be opened, or the networks failed.
+    pub fn run(mut self) -> Result<(), PortError> {
+        if let Err(e) = rustix::process::nice(NICE) {
+            tracing::warn!(error = %e, "web sessions run at the door's priority");
+        }
+        let mut known = self.people()?;
+        let mut all: HashMap<String, Live> = HashMap::new();
+        let mut visits = FIRST_VISIT;
+        loop {
+            match self.hub.next(TURN) {
+                Work::Closed => return Ok(()),
+                Work::Nothing => {}
+                Work::Ended(id) => drop(all.remove(&id)),
+                Work::Target { id, picture, reply } => {
+                    let taken = self.target(&picture);
+                    if let Ok(Ok(gallery)) = &taken
+                        && self.hub.status(&id).is_some()
+                    {
+                        all.entry(id).or_default().target = Some(gallery.clone());
+                    }
+                    let _gone = reply.send(taken.map(|t| t.map(|_| ())));
+                }
+                Work::Enrol(ask, reply) => {
+                    let _gone = reply.send(self.enrol(&mut known, ask));
+                }
+                Work::Frame { id, ask, frame } => {
+                    // It may have ended while its picture was handed over.
+                    if self.hub.status(&id).is_some_and(|s| s.outcome.is_none()) {
+                        let mut live = all.remove(&id).unwrap_or_default();
+                        if live.visit.is_none() {
+                            visits += 1;
+                            live.visit = Some(self.begin(&mut known, &ask, &live, VisitId(visits))?);
+                        }
+                        self.look(&id, &mut live, &frame)?;
+                        all.insert(id, live);
+                    }
+                }
+            }
+            let now = self.clock.now();
+            for (id, live) in &mut all {
+                if let Some(v) = live.visit.as_mut().filter(|v| v.next_deadline().is_some_and(|d| now >= d)) {
+                    let effects = v.handle(now, Input::Time);
+                    self.carry_out(id, effects);
+                }
+            }
+            let targets = all.values().filter(|l| l.target.is_some()).count();
+            self.hub.held(all.values().filter(|l| l.visit.is_some()).count(), targets);
+        }
+    }
+
+    fn people(&self) -> Result<Known, PortError> {
+        let mut store = EncryptedPeople::open(&self.state)?;
+        let people = store.load(self.engine.embedding_digest())?;
+        let (gallery, templates) = self.engine.gallery(&people);
+        let cannot = Arc::new(store.cannot()?);
+        Ok(Known { store, gallery: Arc::new(gallery), templates, cannot, looked: self.clock.now() })
+    }
+
+    /// Who is enrolled now; those before stay when that cannot be read.
+    fn renew(&self, known: &mut Known) {
+        let now = self.clock.now();
+        if now.since(known.looked) < RENEW {
+            return;
+        }
+        known.looked = now;
+        let fresh = match known.store.changed() {
+            Ok(false) => return,
+            Ok(true) => self.people(),
+            Err(e) => Err(e),
+        };
+        match fresh {
+            Ok(fresh) => *known = fresh,
+            Err(e) => tracing::error!(error = %e, "people could not be loaded again; the ones before stay"),
+        }
+    }
+
+    fn begin(&self, known: &mut Known, ask: &Ask, live: &Live, id: VisitId) -> Result<Visit, PortError> {
+        self.renew(known);
+        let (gallery, templates) = match (ask.goal, &ask.person, &live.target) {
+            (Goal::Identify, ..) => (known.gallery.clone(), known.templates),
+            // Somebody who is not enrolled is refused like anybody who does not match: at the end.
+            (Goal::Verify, Some(person), _) => (Arc::new(known.gallery.only(person)), known.templates),
+            (Goal::Verify, None, Some(target)) => (Arc::new(target.clone()), 1),
+            (Goal::Verify, None, None) | (Goal::Liveness, ..) => (Arc::new(self.engine.gallery(&[]).0), 1),
+        };
+        let challenge = challenge(&self.config, ask.challenge.as_ref());
+        let mut policy = self.engine.policy(&self.config, ask.goal, gallery, templates, challenge)?;
+        if ask.person.is_some() || ask.goal == Goal::Identify {
+            policy.cannot = known.cannot.clone();
+        }
+        adapt(&mut policy);
+        self.recorder.record(Event::SessionStarted { visit: id, goal: ask.goal, by: ask.by.clone() });
+        Ok(Visit::new(Arc::new(policy), id, random()?))
+    }
+
+    /// One picture of one session.
+    fn look(&mut self, id: &str, live: &mut Live, frame: &Frame) -> Result<(), PortError> {
+        let Some(visit) = &mut live.visit else { return Ok(()) };
+        let wants = visit.wants(frame.captured);
+        self.engine.pipeline.swap(&mut live.memory);
+        let seen = self.engine.pipeline.observe(frame, wants);
+        self.engine.pipeline.swap(&mut live.memory);
+        let observation = match seen {
+            Ok(o) => o,
+            Err(VisionError::Decode(e)) => {
+                tracing::debug!(error = %e, "a picture of a session could not be decoded");
+                self.hub.tell(
+                    id,
+                    json!({"type": "error", "code": "picture", "detail": "it cannot be decoded"}).to_string(),
+                );
+                return Ok(());
+            }
+            Err(VisionError::Infer(e)) => return Err(e),
+            Err(e) => {
+                return Err(PortError::new("look at a session", e, "run `cardea models verify`", Recovery::Fatal));
+            }
+        };
+        live.frames += 1;
+        let effects = visit.handle(self.clock.now(), Input::Seen(&observation));
+        let decided = effects.iter().any(|e| matches!(e, Effect::Decided(_)));
+        if !decided {
+            // Where the face is, as parts of the picture, so that a page can draw it; nothing about whose it is.
+            let face = observation.face.as_ref().filter(|_| frame.width == 0).map(|f| f.rect);
+            let rect = face.map(|r| [r.x, r.y, r.w, r.h].map(f32::round));
+            self.hub.tell(
+                id,
+                json!({"type": "progress", "frames": live.frames, "faces": observation.faces, "box": rect}).to_string(),
+            );
+        }
+        self.carry_out(id, effects);
+        Ok(())
+    }
+
+    fn carry_out(&self, id: &str, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                // What the verdict is comes as the result.
+                Effect::Show(screen) if screen.phase == Phase::Done => {}
+                Effect::Show(screen) => self.hub.tell(id, prompt(&screen)),
+                // One record at the beginning and one at the end: a hundred sessions must not keep the door's own waiting.
+                Effect::Record(event @ Event::VisitEnded { .. }) => self.recorder.record(event),
+                Effect::Record(_) => {}
+                Effect::Decided(d) => self.decided(id, d),
+            }
+        }
+    }
+
+    fn decided(&self, id: &str, d: Decision) {
+        let jti = match random::<16>() {
+            Ok(bytes) => hex(&bytes),
+            Err(e) => {
+                tracing::error!(error = %e, "a session is ended without its verdict");
+                self.hub.end(id);
+                return;
+            }
+        };
+        let granted = d.verdict == Verdict::Granted;
+        let person = d.person.filter(|p| granted && p.as_str() != TARGET);
+        let outcome = Outcome { verdict: d.verdict, reason: d.reason, person, advice: advice_for(d.verdict, d.reason) };
+        self.hub.finish(id, outcome, jti, self.clock.wall().unix_ms / 1000);
+    }
+
+    /// A gallery of the one face in a picture.
+    fn target(&mut self, picture: &[u8]) -> Result<Result<Gallery, RefusedPicture>, PortError> {
+        let found = enrolment::embedding(&mut self.engine, picture).map_err(vision)?;
+        Ok(match found {
+            Ok(found) => {
+                let id = PersonId::new(TARGET).map_err(|e| fatal("name the target", &e))?;
+                let templates = found.into_iter().map(|e| self.engine.template(e)).collect();
+                Ok(self.engine.gallery(&[Person { id, templates, enrolled_unix_ms: 0 }]).0)
+            }
+            Err(why) => Err(RefusedPicture {
+                file: TARGET.into(),
+                reason: why.reason(),
+                hint: why.advice().into(),
+                person: None,
+            }),
+        })
+    }
+
+    /// The same way as `cardea enroll`.
+    fn enrol(&mut self, known: &mut Known, ask: EnrolAsk) -> Result<EnrolDone, PortError> {
+        let mut taken = Taken::default();
+        for (name, bytes) in &ask.pictures {
+            let found = enrolment::embedding(&mut self.engine, bytes).map_err(vision)?;
+            taken.take(name.clone(), found);
+        }
+        if !ask.allow_duplicate {
+            let mut others = known.store.load(self.engine.embedding_digest())?;
+            others.retain(|p| p.id != ask.person);
+            taken.refuse_duplicates(&self.engine, &self.config, &others)?;
+        }
+        let person = taken.person(&self.engine, &ask.person, ask.partial, self.clock.wall().unix_ms);
+        let templates = person.as_ref().map_or(0, |p| u32::try_from(p.templates.len()).unwrap_or(u32::MAX));
+        let mut seq = None;
+        if let Some(person) = &person {
+            let action =
+                Event::SystemAdmin { by: ask.by, action: "person.enrol".into(), object: ask.person.to_string() };
+            self.recorder.commit(action)?;
+            known.store.add(&ask.person, &person.templates, person.enrolled_unix_ms)?;
+            // Our own writing does not count as a change; the next session is to know.
+            *known = self.people()?;
+            seq = Some(self.recorder.commit(Event::PersonEnrolled { person: ask.person.clone(), templates })?.seq);
+        }
+        let accepted = taken.names().into_iter().map(str::to_owned).collect();
+        let refused = taken.refused.into_iter().map(|r| RefusedPicture {
+            file: r.file,
+            reason: r.reason,
+            hint: r.advice.into(),
+            person: r.person,
+        });
+        Ok(EnrolDone { person: ask.person, templates, accepted, refused: refused.collect(), seq })
+    }
+}
+
+/// What is different for somebody at the other end of a network. Thresholds are not.
+fn adapt(policy: &mut Policy) {
+    policy.min_fps = MIN_FPS;
+    policy.max_age = policy.max_age.max(MAX_AGE);
+    policy.max_gap = MAX_GAP;
+    policy.challenge_limit = policy.challenge_limit.max(CHALLENGE_LIMIT);
+    policy.assess_limit = ASSESS_LIMIT;
+    policy.rematch_limit = REMATCH_LIMIT;
+    policy.mirrored = false;
+}
+
+fn challenge(config: &Config, asked: Option<&ChallengeAsk>) -> ChallengeSource {
+    let wide = |mut deck: crate::domain::challenge::Deck| {
+        deck.window = deck.window.max(WINDOW);
+        deck
+    };
+    match asked {
+        None => match engine::challenge(config) {
+            ChallengeSource::Draw(d) => ChallengeSource::Draw(wide(d)),
+            ChallengeSource::StepUp(d) => ChallengeSource::StepUp(wide(d)),
+            ChallengeSource::Fixed { deck, order, onsets } => {
+                ChallengeSource::Fixed { deck: wide(deck), order, onsets }
+            }
+            other => other,
+        },
+        Some(c) => {
+            let mut deck = wide(engine::deck(config));
+            if c.fixed {
+                return ChallengeSource::Fixed { deck, order: c.actions.clone(), onsets: Vec::new() };
+            }
+            deck.actions.clear();
+            for (action, _) in &c.actions {
+                if !deck.actions.contains(action) {
+                    deck.actions.push(*action);
+                }
+            }
+            deck.blinks = c.actions.iter().map(|(_, n)| *n).max().unwrap_or(1);
+            deck.count = deck.count.min(deck.actions.len());
+            ChallengeSource::Draw(deck)
+        }
+    }
+}
+
+/// A screen as a client hears it.
+fn prompt(s: &Screen) -> String {
+    let phase = match s.phase {
+        Phase::Idle => "idle",
+        Phase::Looking => "looking",
+        Phase::Challenge => "challenge",
+        Phase::Light => "light",
+        Phase::Done => "done",
+        Phase::Unavailable => "unavailable",
+    };
+    json!({
+        "type": "prompt", "phase": phase, "action": s.action.map(|a| a.name()), "left": s.left,
+        "step": s.progress.0, "of": s.progress.1, "window_ms": s.window_ms, "advice": s.advice.map(advice),
+    })
+    .to_string()
+}
+
+fn advice(a: Advice) -> &'static str {
+    match a {
+        Advice::ComeCloser => "come_closer",
+        Advice::HoldStill => "hold_still",
+        Advice::MoreLight => "more_light",
+        Advice::LessLight => "less_light",
+        Advice::FaceTheCamera => "face_the_camera",
+        Advice::OneAtATime => "one_at_a_time",
+        Advice::Later => "later",
+        Advice::OtherWay => "other_way",
+    }
+}
+
+/// What can be said after a session that was not decided; a refusal has no reason for whom it refuses.
+fn advice_for(verdict: Verdict, reason: Option<Reason>) -> Option<&'static str> {
+    match (verdict, reason?) {
+        (Verdict::TryAgain, Reason::PoorQuality) => Some("more_light"),
+        (Verdict::TryAgain, Reason::SeveralFaces) => Some("one_at_a_time"),
+        (Verdict::TryAgain, Reason::NoFace) => Some("face_the_camera"),
+        (Verdict::TryAgain, Reason::Degraded) => Some("slow"),
+        _ => None,
+    }
+}
+
+fn vision(e: VisionError) -> PortError {
+    match e {
+        VisionError::Infer(e) => e,
+        other => fatal("look at a picture", &other),
+    }
+}
+
+fn fatal(what: &str, cause: &dyn std::fmt::Display) -> PortError {
+    PortError::new(what, cause.to_string(), "run `cardea models verify`", Recovery::Fatal)
+}
+
+/// The networks of an engine, for the console.
+#[must_use]
+pub fn models(judge: &Judge) -> Vec<crate::adapters::web::house::ModelRow> {
+    let row = |l: &crate::adapters::infer::ort::Loaded| {
+        let files = judge.pack().models.iter().filter(|m| m.net.name == l.name).flat_map(|m| &m.files);
+        let made = files.into_iter().find(|f| f.sha256 == l.sha256);
+        crate::adapters::web::house::ModelRow {
+            role: l.role.name().to_owned(),
+            name: l.name.clone(),
+            file: l.file.clone(),
+            sha256: l.sha256.clone(),
+            precision: l.precision.name().to_owned(),
+            licence: made.map(|m| m.licence.clone()).unwrap_or_default(),
+        }
+    };
+    judge.loaded().iter().map(row).collect()
+}

@@ -1,0 +1,218 @@
+//! The web server in the daemon: what it may ask the terminal for, its worker, and the order of their end.
+
+use super::commands::CommandSender;
+use super::engine::Engine;
+use super::recorder::Recorder;
+use super::sessions::{self, Worker};
+use super::{logging, metrics_text};
+use crate::adapters::store::{EncryptedPeople, SqliteJournal};
+use crate::adapters::system::random;
+use crate::adapters::web::house::{House, LogLine, ModelRow, NotOpened, SettingRow};
+use crate::adapters::web::hub::{Hub, Limits};
+use crate::adapters::web::token::Signer;
+use crate::adapters::web::{FEED, Parts, Server};
+use crate::base::time::Clock;
+use crate::config::Config;
+use crate::ports::{Journal, PeopleStore, PersonSummary, PortError, Recovery, Stored};
+use crate::schema::command::{Command, CommandError, Via};
+use crate::schema::event::Event;
+use crate::schema::health::Health;
+use crate::schema::ids::PersonId;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{broadcast, watch};
+
+/// Texts of records, as they are committed.
+pub type Feed = broadcast::Sender<Arc<str>>;
+/// The newest judgement of the supervisor; `None` before the first.
+pub type HealthBoard = Arc<Mutex<Option<Health>>>;
+
+/// The door's pictures, for the server.
+pub type Live = watch::Receiver<Arc<Vec<u8>>>;
+
+/// A new feed that nobody listens to yet.
+#[must_use]
+pub fn feed() -> Feed {
+    broadcast::channel(FEED).0
+}
+
+/// The picture at the door, for who may look: at most five a second, and only while somebody does.
+pub struct Tap {
+    out: watch::Sender<Arc<Vec<u8>>>,
+    last: Option<crate::base::time::Tick>,
+}
+
+impl Tap {
+    const APART: Duration = Duration::from_millis(200);
+
+    /// Shows a frame that is JPEG already; others would cost the door time.
+    pub fn show(&mut self, frame: &crate::vision::frame::Frame) {
+        let due = self.last.is_none_or(|l| frame.captured.since(l) >= Self::APART);
+        // One receiver is that of the server itself.
+        if due && frame.format == crate::vision::frame::PixelFormat::Jpeg && self.out.receiver_count() > 1 {
+            self.last = Some(frame.captured);
+            self.out.send_replace(Arc::new(frame.data.clone()));
+        }
+    }
+}
+
+/// The tap of a door whose owner lets others look, and its other end.
+#[must_use]
+pub fn tap(config: &Config) -> (Option<Tap>, Option<Live>) {
+    if !config.web().enabled || !config.web().live_picture {
+        return (None, None);
+    }
+    let (out, seen) = watch::channel(Arc::default());
+    (Some(Tap { out, last: None }), Some(seen))
+}
+
+/// What of the terminal the server may touch.
+struct Terminal {
+    state: PathBuf,
+    recorder: Recorder,
+    commands: CommandSender,
+    journal: Mutex<SqliteJournal>,
+    board: HealthBoard,
+    models: Vec<ModelRow>,
+    settings: Vec<SettingRow>,
+}
+
+impl House for Terminal {
+    fn people(&self) -> Result<Vec<PersonSummary>, PortError> {
+        EncryptedPeople::open(&self.state)?.list()
+    }
+
+    fn remove(&self, id: &PersonId) -> Result<bool, PortError> {
+        let removed = EncryptedPeople::open(&self.state)?.remove(id)?;
+        if removed {
+            self.recorder.commit(Event::PersonRemoved { person: id.clone() })?;
+        }
+        Ok(removed)
+    }
+
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<Stored>, PortError> {
+        self.journal.lock().expect("journal mutex: no holder panics").after(after, limit)
+    }
+
+    fn newest(&self) -> u64 {
+        self.recorder.seq()
+    }
+
+    fn health(&self) -> Health {
+        let known = self.board.lock().expect("board mutex: no holder panics").clone();
+        known.unwrap_or_else(metrics_text::starting)
+    }
+
+    fn commit(&self, event: Event) -> Result<u64, PortError> {
+        Ok(self.recorder.commit(event)?.seq)
+    }
+
+    fn metrics(&self) -> String {
+        metrics_text::text(&self.health())
+    }
+
+    fn models(&self) -> Vec<ModelRow> {
+        self.models.clone()
+    }
+
+    fn settings(&self) -> Vec<SettingRow> {
+        self.settings.clone()
+    }
+
+    fn logs(&self) -> Vec<LogLine> {
+        logging::recent().into_iter().map(|(time, level, text)| LogLine { time, level, text }).collect()
+    }
+
+    fn unlock(&self, id: &str) -> Result<u64, NotOpened> {
+        let answer = self.commands.ask(Via::Web, id, Command::Unlock);
+        let (code, detail) = match (answer.ok, answer.error) {
+            (true, _) => return Ok(answer.seq.unwrap_or(0)),
+            (_, Some(CommandError::Lockdown)) => ("lockdown", "the door is locked down, or its housing is open"),
+            (_, Some(CommandError::Rate)) => ("rate", "too many commands; wait a little"),
+            _ => ("unavailable", "the door could not be opened; the journal says why"),
+        };
+        Err(NotOpened { code, detail: detail.into() })
+    }
+}
+
+/// What the server is started with.
+pub struct WebParts<'a> {
+    pub config: &'a Config,
+    pub state: &'a Path,
+    pub recorder: &'a Recorder,
+    pub commands: CommandSender,
+    pub clock: Arc<dyn Clock>,
+    pub board: HealthBoard,
+    pub feed: Feed,
+    pub live: Option<Live>,
+    pub settings: Vec<SettingRow>,
+}
+
+/// The running server with its worker.
+pub struct Web {
+    server: Option<Server>,
+    hub: Arc<Hub>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Web {
+    /// Starts both, if they are configured.
+    ///
+    /// # Errors
+    /// A certificate, an account file or a port that cannot be had; networks that cannot be loaded.
+    pub fn start(parts: WebParts<'_>) -> Result<Option<Web>, PortError> {
+        let WebParts { config, state, recorder, commands, clock, board, feed, live, settings } = parts;
+        let web = config.web();
+        if !web.enabled {
+            return Ok(None);
+        }
+        let limits = Limits { sessions: web.max_sessions, ttl: web.session_ttl, fps: web.session_fps };
+        let hub = Arc::new(Hub::new(limits, clock.clone(), Signer::new(random()?, web.token_ttl)));
+        // Networks of their own: a session never waits in the door's way.
+        let engine = Engine::open(config)?;
+        let house = Terminal {
+            state: state.to_owned(),
+            recorder: recorder.clone(),
+            commands,
+            journal: Mutex::new(SqliteJournal::open_reader(state)?),
+            board,
+            models: sessions::models(&engine),
+            settings,
+        };
+        let server = Server::start(Parts {
+            config: web.clone(),
+            device: config.device().name.to_string(),
+            state: state.to_owned(),
+            house: Arc::new(house),
+            hub: hub.clone(),
+            feed,
+            live,
+            random: random::<32>,
+        })?;
+        let (config, recorder, state) = (config.clone(), recorder.clone(), state.to_owned());
+        let worker = Worker { config, engine, hub: hub.clone(), recorder, clock, state };
+        let ending = hub.clone();
+        let life = move || {
+            if let Err(e) = worker.run() {
+                tracing::error!(error = %e, "web sessions are over until the next start; the door goes on");
+            }
+            ending.close();
+        };
+        let worker = std::thread::Builder::new().name("web-sessions".into()).spawn(life);
+        let worker = worker
+            .map_err(|e| PortError::new("start the thread web-sessions", e, "free some memory", Recovery::Fatal))?;
+        Ok(Some(Web { server: Some(server), hub, worker: Some(worker) }))
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        self.hub.close();
+        if self.worker.take().is_some_and(|w| w.join().is_err()) {
+            tracing::error!("the worker of web sessions had panicked");
+        }
+    }
+}

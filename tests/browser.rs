@@ -1,0 +1,128 @@
+//! The console and the self-service page in a real browser, Chromium, whose camera is a recorded clip: the terminal is set
+//! up and people are enrolled by hand of the page, an enrolled person is verified, a stranger and a photo are not. Every
+//! page is opened and looked at by axe-core.
+//!
+//! Needs chromium, ffmpeg, `make browser-tools` and the folder with the evaluation data. Screenshots: target/browser/shots.
+
+mod support;
+#[path = "support/web.rs"]
+#[allow(dead_code)]
+mod web;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use web::Terminal;
+
+fn ffmpeg(args: &[&str], out: &Path) {
+    let status = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
+        .args(args)
+        .args(["-r", "30", "-c:v", "mjpeg", "-q:v", "3"])
+        .arg(out)
+        .status();
+    assert!(status.expect("ffmpeg starts").success());
+}
+
+/// He looks ahead for seven seconds, turns his head to his left, looks ahead, turns to his right and looks ahead again:
+/// parts of one clip, some of them also backwards, so that there is time to be asked.
+fn performance(video: &Path, out: &Path) {
+    let mut parts = Vec::new();
+    let mut add = |from: u32, to: u32, back: bool| {
+        let n = parts.len();
+        let turn = if back { ",reverse" } else { "" };
+        parts.push(format!("[0:v]trim=start_frame={from}:end_frame={to},setpts=PTS-STARTPTS{turn}[p{n}]"));
+    };
+    for _ in 0..2 {
+        add(0, 50, false);
+        add(0, 50, true);
+    }
+    add(0, 124, false);
+    add(100, 124, true);
+    add(100, 199, false);
+    for _ in 0..3 {
+        add(170, 199, true);
+        add(170, 199, false);
+    }
+    let all: String = (0..parts.len()).map(|n| format!("[p{n}]")).collect();
+    // A sensor's noise: no picture that comes twice is the same, else the visit rightly takes it for an injection.
+    let filter = format!("{};{all}concat=n={}:v=1,noise=alls=4:allf=t[out]", parts.join(";"), parts.len());
+    ffmpeg(&["-i", &video.display().to_string(), "-filter_complex", &filter, "-map", "[out]"], out);
+}
+
+fn python() -> PathBuf {
+    let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/browser/venv/bin/python");
+    assert!(python.is_file(), "{} is missing; run: make browser-tools", python.display());
+    python
+}
+
+#[test]
+fn the_console_and_the_self_service_page_in_a_real_browser() {
+    let name = "the_console_in_a_real_browser";
+    if !support::has("chromium", "chromium", name) || !support::has("ffmpeg", "ffmpeg", name) {
+        return;
+    }
+    let data = support::shared().join("data");
+    let work = tempfile::tempdir().expect("a directory");
+    let (clip, photo) = (work.path().join("known.mjpeg"), work.path().join("photo.mjpeg"));
+    performance(&data.join("video/live_turn_p04.mov"), &clip);
+    // A hand that holds a photo trembles.
+    let print = data.join("pads/nuaa/print/0001_00_00_01_0.jpg").display().to_string();
+    let trembles =
+        "crop=w=iw*0.94:h=ih*0.94:x='iw*0.03+iw*0.02*sin(t*2.1)':y='ih*0.03+ih*0.02*sin(t*1.3)',noise=alls=4:allf=t";
+    ffmpeg(&["-loop", "1", "-framerate", "30", "-t", "20", "-i", &print, "-vf", trembles], &photo);
+    let t = Terminal::start(|dir| {
+        let frames = dir.join("frames");
+        std::fs::create_dir_all(&frames).expect("a directory");
+        for i in 0..3 {
+            let grey = image::RgbImage::from_pixel(640, 480, image::Rgb([90, 90, 90 + i]));
+            grey.save(frames.join(format!("frame_{i}.jpg"))).expect("a picture");
+        }
+        [
+            "camera.kind=\"file\"".to_owned(),
+            format!("camera.path={frames:?}"),
+            "prompt.kind=\"none\"".into(),
+            "web.self_service=true".into(),
+            // The clip's order; at a door it is drawn.
+            "challenge.sequence=[\"turn_left\",\"turn_right\"]".into(),
+            "insecure.fixed_challenge=true".into(),
+        ]
+        .into()
+    });
+    let shots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/browser/shots");
+    std::fs::create_dir_all(&shots).expect("a directory");
+    let code = std::fs::read_to_string(t.state().join("setup-code")).expect("a set-up code");
+    let file = |p: &str| data.join(p).display().to_string();
+    let out = Command::new(python())
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/console.py"))
+        .args(["--url", &t.url("/"), "--code", code.trim()])
+        .args(["--clip", &clip.display().to_string(), "--photo-clip", &photo.display().to_string()])
+        .args(["--known", &file("faces/selfies/p04.jpg"), "--other", &file("faces/selfies/p01.jpg")])
+        .args(["--printed", &file("pads/nuaa/live/0001_00_00_01_0.jpg")])
+        .args(["--shots", &shots.display().to_string()])
+        .output()
+        .expect("python starts");
+    let said = String::from_utf8_lossy(&out.stderr);
+    let log = t.log.lock().expect("no holder panics").clone();
+    assert!(out.status.success(), "{said}\n{log}");
+    let seen: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!(
+        (&seen["stranger"], &seen["known"], &seen["photo"]),
+        (&"denied".into(), &"granted".into(), &"denied".into()),
+        "{seen}\n{log}"
+    );
+    for list in ["axe", "errors", "foreign", "words"] {
+        assert_eq!(seen[list], serde_json::json!([]), "{list}: {seen}");
+    }
+    assert_eq!(seen["phone_overflow"], 0, "wider than the screen");
+    assert_eq!(seen["keyboard"], "SELECT", "the first stop of the keyboard on the page of events");
+    let reasons: Vec<String> = t
+        .client()
+        .get("/metrics")
+        .text
+        .lines()
+        .filter(|l| l.starts_with("cardea_web_verdicts_total"))
+        .map(str::to_owned)
+        .collect();
+    assert!(reasons.iter().any(|r| r.ends_with("verdict=\"granted\"} 1")), "{reasons:?}");
+}
