@@ -178,6 +178,15 @@ pub trait DoorInputs: Send {
     fn next(&mut self, timeout: Duration) -> Result<Option<InputNews>, PortError>;
 }
 
+/// A keypad or card reader.
+pub trait Reader: Send {
+    /// The next row of characters that was typed and ended; `None` when the time is over.
+    ///
+    /// # Errors
+    /// The reader is gone; the caller opens it anew.
+    fn next(&mut self, timeout: Duration) -> Result<Option<zeroize::Zeroizing<String>>, PortError>;
+}
+
 /// What the person in front sees or hears.
 pub trait Prompt: Send {
     /// Shows a screen; a panel that fails never stops the door.
@@ -303,18 +312,6 @@ pub trait PeopleStore: Send {
     /// # Errors
     /// Nothing was removed.
     fn remove(&mut self, id: &PersonId) -> Result<bool, PortError>;
-
-    /// The failures so far, for the lockout: a small text kept over restarts.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    fn lockout(&mut self) -> Result<Option<String>, PortError>;
-
-    /// Replaces that text; durable on return.
-    ///
-    /// # Errors
-    /// Nothing was written.
-    fn set_lockout(&mut self, text: &str) -> Result<(), PortError>;
 }
 
 /// One line of `people list`.

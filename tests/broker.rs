@@ -51,7 +51,14 @@ fn start(broker: &Broker, journal: &DiskJournal) -> (Net, Outbox) {
 
 fn denied(visit: u64) -> Event {
     let reason = Reason::NoMatch;
-    Event::AccessDenied { visit: VisitId(visit), reason, door: "front".into(), person: None, decision_ms: 412 }
+    Event::AccessDenied {
+        visit: VisitId(visit),
+        reason,
+        door: "front".into(),
+        person: None,
+        rule: None,
+        decision_ms: 412,
+    }
 }
 
 fn granted(visit: u64) -> Event {

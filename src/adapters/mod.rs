@@ -7,6 +7,7 @@ pub mod inputs;
 pub mod learn;
 pub mod mqtt;
 pub mod prompt;
+pub mod reader;
 pub mod relay;
 pub mod store;
 pub mod system;

@@ -19,6 +19,7 @@ mod models;
 mod mqtt;
 mod pad;
 mod people;
+mod people_set;
 mod private;
 mod prompts;
 mod replay;
@@ -28,6 +29,7 @@ mod state;
 mod still;
 mod texts;
 mod verify;
+mod who_can;
 mod why;
 
 use crate::adapters::store::EncryptedPeople;
@@ -196,6 +198,8 @@ enum Command {
     Mqtt(mqtt::Args),
     /// Who may pass which door when: checks the rules and plays scenarios.
     Rules(rules::Args),
+    /// Who may pass a door at a moment.
+    WhoCan(who_can::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -241,6 +245,7 @@ pub fn main() -> ExitCode {
         Command::Why(a) => why::run(&g, a),
         Command::Mqtt(a) => mqtt::run(&g, &a),
         Command::Rules(a) => rules::run(&g, a),
+        Command::WhoCan(a) => who_can::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Prompts(a) => prompts::run(&g, a),

@@ -36,6 +36,8 @@ enum Command {
         #[arg(long, value_name = "A,B")]
         cannot: Option<String>,
     },
+    /// What the rules know of a person: groups, validity, PIN and card; prints it without an option.
+    Set(super::people_set::Args),
     /// Writes everybody to a new file, encrypted under a passphrase.
     Export {
         file: PathBuf,
@@ -94,6 +96,7 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         Command::Show { name } => show(globals, &person(&name)?),
         Command::Remove { name } => remove(globals, &person(&name)?),
         Command::Limits { name, cannot } => limits(globals, &person(&name)?, cannot.as_deref()),
+        Command::Set(args) => super::people_set::run(globals, &person(&args.name)?, &args),
         Command::Export { file, passphrase_file } => export(globals, &file, &passphrase_file),
         Command::Import(ImportArgs { file: Some(file), passphrase_file: Some(pass), replace, .. }) => {
             import(globals, &file, &pass, replace)

@@ -71,6 +71,8 @@ fn visit_of(event: &Event) -> Option<VisitId> {
         | Event::VisitEnded { visit, .. }
         | Event::AccessGranted { visit, .. }
         | Event::AccessDenied { visit, .. }
+        | Event::AccessPaired { visit, .. }
+        | Event::AlarmDuress { visit, .. }
         | Event::AlarmSpoof { visit }
         | Event::RelayCoalesced { visit } => Some(*visit),
         Event::RelayEnergised { visit, .. } | Event::RelayReleased { visit, .. } => *visit,
@@ -80,13 +82,19 @@ fn visit_of(event: &Event) -> Option<VisitId> {
 
 fn explain(globals: &Globals, records: &[Record]) -> String {
     let mut end = None;
-    let mut door = None;
+    let (mut door, mut rule, mut paired) = (None, None, None);
     for r in records {
         match &r.event {
             Event::VisitEnded { verdict, reason, person, cause, gates, duration_ms, .. } => {
                 end = Some((*verdict, *reason, person.clone(), *cause, gates.clone(), *duration_ms));
             }
-            Event::AccessDenied { reason, .. } => door = Some(*reason),
+            Event::AccessDenied { reason, rule: objected, .. } => {
+                door = Some(*reason);
+                rule = objected.clone();
+            }
+            Event::AccessPaired { person, with, .. } => {
+                paired = Some(format!("{person} went along with visit {}", with.0))
+            }
             _ => {}
         }
     }
@@ -104,17 +112,19 @@ fn explain(globals: &Globals, records: &[Record]) -> String {
         };
     };
     // The door may refuse what the visit granted.
+    let verdict = door.map_or(verdict, Reason::verdict);
     let reason = door.or(reason);
-    let what = reason.map_or("everything that was asked for was shown", meaning);
+    let what = paired.as_deref().unwrap_or(reason.map_or("everything that was asked for was shown", meaning));
     let fix = reason.and_then(remedy);
     if globals.json {
-        let value = json!({"records": seqs, "verdict": verdict, "reason": reason, "cause": cause, "person": person,
+        let value = json!({"records": seqs, "verdict": verdict, "reason": reason, "cause": cause, "person": person, "rule": rule,
             "what": what, "fix": fix, "gates": gates, "asked": prompts, "duration_ms": ms});
         return format!("{value}\n");
     }
     let mut text = format!("{}: {what}\n", verdict_name(verdict));
     text.extend(cause.map(|c| format!("  seen:    {}\n", seen(c))));
     text.extend(person.map(|p| format!("  person:  {p}\n")));
+    text.extend(rule.map(|r| format!("  rule:    {r}\n")));
     if !prompts.is_empty() {
         text += &format!("  asked:   {}\n", prompts.join(", "));
     }
@@ -188,6 +198,13 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         }
         Reason::PoorQuality => "light, distance and a clean lens: `cardea replay --json` on a clip shows which it is",
         Reason::Degraded => "`cardea doctor camera` and `cardea bench` show whether camera or processor is slow",
+        Reason::OutsideSchedule => "`cardea who-can DOOR AT` shows who may; `cardea doctor` looks at the clock",
+        Reason::Expired => "`cardea people set NAME --valid-to DAY`, if the person is to come on",
+        Reason::AntiPassback => "`cardea rules release NAME` lets the person count as having left",
+        Reason::LockedOut => "wait, or `cardea rules release`, with a name for a person's own lockout",
+        Reason::SecondFactor => "`cardea people set NAME --pin` or `--card`, and look at the keypad or reader",
+        Reason::TwoPerson => "two different people come, one right after the other",
+        Reason::Lockdown => "close the housing, or `cardea rules release --lockdown`",
         Reason::RelayFault => "`cardea doctor`; the guard says why in its own log",
         Reason::JournalFailed => "make room on the disk",
         Reason::CameraChanged => "look at the cable: a camera that is opened again ends the visit",

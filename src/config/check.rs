@@ -1,11 +1,11 @@
 //! From [`Raw`] to [`Config`]: rules between keys and rules of names. Types and ranges were checked key by key before.
 
 use super::fault::{Fault, Origin, Origins};
-use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawModels, RawMqtt};
+use super::raw::{Raw, RawChallenge, RawFormat, RawInputs, RawModels, RawMqtt, RawReader};
 use super::sections::{
     Camera, CameraControls, CameraKind, Challenge, ChallengeMode, Config, Device, Door, GuardKind, InputLine,
-    InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, Recognition, RelayConfig,
-    RelayKind, Rules, Store, is_chip_label, is_line_name,
+    InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, ReaderConfig, ReaderKind,
+    Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
 use super::{prompt, web};
 use crate::domain::access::RuleBook;
@@ -38,6 +38,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
     c.relay(raw);
     c.inputs(raw);
+    c.readers(raw);
     prompt::check(&mut c, raw);
     web::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
@@ -227,6 +228,19 @@ impl Checker<'_> {
             let what = "a camera of this kind shows what a file or program says; with a real relay it also needs \
                         insecure.virtual_camera = true";
             self.fault_between("camera.kind", "door.relay.kind", what);
+        }
+    }
+
+    fn readers(&mut self, raw: &Raw) {
+        let (keypad, card) = (&raw.door.keypad, &raw.door.card);
+        for (name, reader) in [("door.keypad", keypad), ("door.card", card)] {
+            let (kind, device) = (format!("{name}.kind"), format!("{name}.device"));
+            if (reader.kind == ReaderKind::None) != reader.device.is_none() {
+                self.fault_between(&kind, &device, "a reader has both: kind = \"lines\" and a device");
+            }
+        }
+        if keypad.device.is_some() && keypad.device == card.device {
+            self.fault("door.card.device", "is the keypad's device too: what it types would be both PIN and card");
         }
     }
 
@@ -456,6 +470,8 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
                 debounce: ms(raw.door.inputs.debounce_ms),
                 lines: wired(&raw.door.inputs),
             },
+            keypad: reader(&raw.door.keypad),
+            card: reader(&raw.door.card),
             relay: RelayConfig {
                 kind: raw.door.relay.kind,
                 line: Some(raw.door.relay.line.clone().unwrap_or_else(|| state.join("relay"))),
@@ -525,6 +541,10 @@ fn precision(models: &RawModels) -> Precision {
         (Provider::Tract, Precision::Auto) => Precision::Fp32,
         (_, asked) => asked,
     }
+}
+
+fn reader(raw: &RawReader) -> ReaderConfig {
+    ReaderConfig { kind: raw.kind, device: raw.device.clone().unwrap_or_default() }
 }
 
 fn wired(inputs: &RawInputs) -> Vec<(Sensor, InputLine)> {

@@ -6,8 +6,8 @@
 
 use super::prompt::RawPrompt;
 use super::sections::{
-    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, RelayKind,
-    RemoteUnlock, TamperAction,
+    ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, ReaderKind,
+    RelayKind, RemoteUnlock, TamperAction,
 };
 use super::web::RawWeb;
 use crate::domain::door::Sensor;
@@ -338,6 +338,10 @@ pub struct RawDoor {
     pub relay: RawRelay,
     /// Door contact, exit button, tamper switch and key switch.
     pub inputs: RawInputs,
+    /// Keypad for PINs.
+    pub keypad: RawReader,
+    /// Card reader.
+    pub card: RawReader,
 }
 
 impl Default for RawDoor {
@@ -354,6 +358,8 @@ impl Default for RawDoor {
             tamper: TamperAction::Lockdown,
             relay: RawRelay::default(),
             inputs: RawInputs::default(),
+            keypad: RawReader::default(),
+            card: RawReader::default(),
         }
     }
 }
@@ -414,6 +420,23 @@ impl Default for RawInputs {
             hold_open: None,
             hold_open_active: ActiveLevel::Low,
         }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawReader {
+    /// none or lines (a serial line, a pipe or a file, one row of characters a line).
+    pub kind: ReaderKind,
+    /// The serial line, pipe or file; everybody but its owner and its group must be kept from writing to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/dev/serial/by-id/usb-reader")]
+    pub device: Option<PathBuf>,
+}
+
+impl Default for RawReader {
+    fn default() -> Self {
+        RawReader { kind: ReaderKind::None, device: None }
     }
 }
 

@@ -255,6 +255,10 @@ pub struct Door {
     pub tamper: TamperAction,
     pub relay: RelayConfig,
     pub inputs: InputsConfig,
+    /// `[door.keypad]`.
+    pub keypad: ReaderConfig,
+    /// `[door.card]`.
+    pub card: ReaderConfig,
 }
 
 /// What an open housing does to the door.
@@ -271,6 +275,22 @@ pub enum InputsKind {
     None,
     Gpiocdev,
     Sim,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReaderKind {
+    None,
+    // A serial line, a pipe or a file, one row a line.
+    Lines,
+}
+
+/// A keypad or card reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderConfig {
+    pub kind: ReaderKind,
+    /// Empty for the kind `none`.
+    pub device: PathBuf,
 }
 
 /// One input.

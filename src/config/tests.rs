@@ -387,6 +387,13 @@ fn the_example_file_is_the_one_that_the_program_prints() {
     // Lines that are wired need a kind.
     let (before, inputs) = uncommented.split_once("[door.inputs]").unwrap();
     let uncommented = format!("{before}[door.inputs]{}", inputs.replacen("\"none\"", "\"gpiocdev\"", 1));
+    // Readers that have devices need kinds, and two of them.
+    let reader = |text: String, name: &str, device: &str| {
+        let (before, section) = text.split_once(&format!("[door.{name}]")).unwrap();
+        let section = section.replacen("\"none\"", "\"lines\"", 1).replacen("/dev/serial/by-id/usb-reader", device, 1);
+        format!("{before}[door.{name}]{section}")
+    };
+    let uncommented = reader(reader(uncommented, "keypad", "/dev/a"), "card", "/dev/b");
     // A file that is named must be there.
     let uncommented = uncommented.replace(
         "file = \"rules.toml\"",

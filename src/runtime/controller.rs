@@ -1,25 +1,28 @@
-//! The controller thread: owns visit, lockout, guard and prompt; carries the visit's effects out.
+//! The controller thread: owns visit, rules, guard and prompt; carries the visit's effects out.
 //!
 //! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
 mod obey;
+mod ruling;
 
 use super::commands::CommandInbox;
 use super::doorway::{Doorway, Hands};
 use super::recorder::Recorder;
+use super::rules::{Factors, Rules, Shown, shown};
 use super::watch::{SharedWants, Watched};
 use crate::adapters::mqtt::Outbox;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
-use crate::domain::access::Lockouts;
 use crate::domain::observation::Observation;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
 use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
-use crate::schema::event::{Event, Reason, Verdict};
+use crate::schema::event::{Event, OpenedBy, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::topics::LockState;
+use ruling::Waiting;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -47,7 +50,7 @@ pub struct Controller {
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
     pub people: Box<dyn PeopleStore>,
-    pub lockout: Lockouts,
+    pub rules: Rules,
     pub commands: CommandInbox,
     pub outbox: Option<Outbox>,
     pub door: String,
@@ -70,6 +73,11 @@ struct Turn {
     last_face: Option<Tick>,
     /// A grant that waits for its edge.
     awaiting: Option<Tick>,
+    /// A visit that waits for a second factor.
+    factor: Option<Waiting>,
+    /// What was shown while the visit ran: the last of it.
+    early: Option<Shown>,
+    factors: Factors,
     last_beat: Option<Tick>,
     last_renew: Tick,
 }
@@ -103,8 +111,10 @@ impl Controller {
                 self.show(Screen::IDLE);
             }
             self.obey(&mut turn);
+            self.follow_rules(&mut turn, now);
             self.at_the_door(|door, hands| door.tick(now, hands));
-            let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).min();
+            let rules = self.rules.next_deadline().into_iter().chain(turn.factor.as_ref().map(Waiting::until));
+            let due = turn.visit.next_deadline().into_iter().chain(self.doorway.next_deadline()).chain(rules).min();
             let deadline = due.map_or(HEARTBEAT, |d| d.since(now)).min(HEARTBEAT / 2);
             match self.inbox.recv_timeout(deadline.max(Duration::from_millis(1))) {
                 Ok(Watched::Seen(o)) => self.seen(&mut turn, &o),
@@ -113,6 +123,7 @@ impl Controller {
                     self.at_the_door(|door, hands| door.news(now, &news, hands));
                     self.close_if_it_must(&mut turn);
                 }
+                Ok(Watched::Shown(what)) => self.shown_factor(&mut turn, what),
                 Ok(Watched::DoorLost(what)) => {
                     let now = self.clock.now();
                     self.at_the_door(|door, hands| door.lost(now, what, hands));
@@ -152,6 +163,9 @@ impl Controller {
             granted: false,
             last_face: None,
             awaiting: None,
+            factor: None,
+            early: None,
+            factors: Factors::default(),
             last_beat: None,
             last_renew: now,
         })
@@ -182,15 +196,16 @@ impl Controller {
     fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
         let now = self.clock.now();
         let effects = turn.visit.handle(now, input);
+        let ruling = self.ruling(turn, now, &effects);
         let mut started = false;
         for effect in effects {
             match effect {
-                Effect::Show(screen) => self.show(screen),
+                Effect::Show(screen) => self.show(shown(screen, ruling.as_ref())),
                 Effect::Record(event) => {
                     started |= matches!(event, Event::VisitStarted { .. });
                     self.recorder.record(event);
                 }
-                Effect::Decided(d) => self.decided(turn, now, &d),
+                Effect::Decided(d) => self.decided(turn, now, &d, ruling.as_ref()),
             }
         }
         if let (true, Some(reason)) = (started, self.not_ready(now)) {
@@ -204,9 +219,18 @@ impl Controller {
 
     fn at_the_door(&mut self, what: impl FnOnce(&mut Doorway, &mut Hands<'_>)) {
         let recorder = &self.recorder;
-        let record = |event| recorder.record(event);
+        let entered = Cell::new(None);
+        let record = |event| {
+            if let Event::DoorOpened { by: OpenedBy::Grant, visit: Some(visit) } = &event {
+                entered.set(Some(*visit));
+            }
+            recorder.record(event);
+        };
         let (outbox, hold) = (self.outbox.as_ref(), self.hold);
         what(&mut self.doorway, &mut Hands { guard: &mut *self.guard, record: &record, outbox, hold });
+        if let Some(visit) = entered.get() {
+            self.rules.opened(self.clock.now(), self.clock.wall(), visit);
+        }
     }
 
     /// A visit does not outlive a housing that is opened.
@@ -218,7 +242,7 @@ impl Controller {
 
     /// Gate 0: why no visit may begin now.
     fn not_ready(&mut self, now: Tick) -> Option<Reason> {
-        if self.lockout.door(now) {
+        if self.rules.locked_out(now) {
             Some(Reason::LockedOut)
         } else if self.recorder.failing() {
             // The disk may be back: an attempt to write tells.
@@ -228,33 +252,6 @@ impl Controller {
         } else {
             self.doorway.closed_for()
         }
-    }
-
-    fn decided(&mut self, turn: &mut Turn, now: Tick, d: &Decision) {
-        turn.resume = Some(now + VERDICT);
-        let (mut verdict, mut reason) = (d.verdict, d.reason);
-        let shut_out = d.person.as_ref().is_some_and(|p| self.lockout.person(now, p));
-        if d.verdict == Verdict::Granted && shut_out {
-            (verdict, reason) = (Verdict::Denied, Some(Reason::LockedOut));
-        } else if d.verdict == Verdict::Granted {
-            match self.grant(d) {
-                Ok(()) => {
-                    turn.granted = true;
-                    turn.awaiting = Some(now);
-                }
-                Err(Some(why)) => (verdict, reason) = (Verdict::Denied, Some(why)),
-                Err(None) => turn.granted = true,
-            }
-        }
-        if let (Verdict::Denied, Some(reason)) = (verdict, reason) {
-            let decision_ms = millis(d.at.since(d.began));
-            let (visit, door) = (d.visit, self.door.clone());
-            self.recorder.record(Event::AccessDenied { visit, reason, door, person: d.person.clone(), decision_ms });
-            if matches!(reason, Reason::Spoof | Reason::Injection) {
-                self.recorder.record(Event::AlarmSpoof { visit });
-            }
-        }
-        self.charge(now, verdict, reason, d.person.as_ref());
     }
 
     /// Log, then open. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
@@ -292,13 +289,7 @@ impl Controller {
     }
 
     fn charge(&mut self, now: Tick, verdict: Verdict, reason: Option<Reason>, person: Option<&PersonId>) {
-        let before = self.lockout.clone();
-        let pauses = self.lockout.charge(now, verdict, reason, person);
-        if self.lockout != before
-            && let Err(e) = self.people.set_lockout(&self.lockout.to_text(now))
-        {
-            tracing::error!(error = %e, "the lockout could not be kept");
-        }
+        let pauses = self.rules.charge(now, verdict, reason, person);
         for pause in &pauses {
             let (failures, seconds) = (pause.failures, pause.lasts.as_secs());
             self.recorder.record(Event::AlarmLockout { failures, seconds, person: pause.person.clone() });

@@ -8,8 +8,10 @@ use super::doorway::Doorway;
 use super::engine::Engine;
 use super::inputs::Inputs;
 use super::net::Net;
+use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
-use super::watch::{SharedWants, Watch};
+use super::rules::{Rules, Shown};
+use super::watch::{SharedWants, Watch, Watched};
 use super::web::{self, HealthBoard, Web, WebParts};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox, command_key};
 use crate::adapters::relay::client::GuardClient;
@@ -17,13 +19,12 @@ use crate::adapters::relay::line::LineSpec;
 use crate::adapters::relay::spawner::{GuardCommand, Spawner};
 use crate::adapters::store::{CommandFile, EncryptedPeople, SqliteJournal};
 use crate::adapters::system::{SystemClock, board, random, uuid_v7};
-use crate::adapters::{inputs, prompt};
+use crate::adapters::{inputs, prompt, reader};
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::config::sections::{GuardKind, RemoteUnlock};
-use crate::domain::access::Lockouts;
 use crate::domain::command::GateRules;
 use crate::domain::door::Door;
 use crate::domain::door::Sensor;
@@ -35,7 +36,7 @@ use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Observations that may wait for the controller: it is faster than any camera.
@@ -70,7 +71,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let started = clock.now();
     let state = config.store().dir.clone();
     let journal = SqliteJournal::open(&state)?;
-    let mut people = EncryptedPeople::open(&state)?;
+    let people = EncryptedPeople::open(&state)?;
+    let rules = Rules::open(config, &state, &*clock)?;
     let engine = Engine::open(config)?;
     let passive_pad = engine.pack().passive_pad;
 
@@ -110,7 +112,6 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
 
     let (spawner, guard) = guard(config, &state)?;
     let challenge = options.challenge.clone().unwrap_or_else(|| super::engine::challenge(config));
-    let lockout = lockout(config, &mut people, &*clock)?;
     let (policy, renew, pipeline, names) = policies(config, engine, &state, challenge)?;
 
     let camera = Arc::new(CameraState::default());
@@ -124,6 +125,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         out: watched.clone(),
         stop: stop.clone(),
     });
+    let readers = readers(config, &watched, &recorder, stop)?;
+    let rules = rules.with_factors(!readers.is_empty());
     let (watch_beat, control_beat) = (Heartbeat::default(), Heartbeat::default());
     let guard_lost = Arc::new(AtomicBool::new(false));
     let tell = recorder.clone();
@@ -156,7 +159,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         prompt: prompt::open(config.prompt())?,
         recorder: recorder.clone(),
         people: Box::new(people),
-        lockout,
+        rules,
         commands: orders,
         outbox: outbox.clone(),
         door: config.device().name.to_string(),
@@ -187,6 +190,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let watching = thread("watch", move || watch.run())?;
     let controlling = thread("controller", move || controller.run())?;
     let wired = wired.map(|i| thread("inputs", move || i.run())).transpose()?;
+    let readers = readers.into_iter().map(|r| thread("reader", move || r.run()));
+    let readers = readers.collect::<Result<Vec<_>, _>>()?;
     tracing::info!(pack = names, "ready");
     recorder.record(Event::SystemReady {});
 
@@ -227,6 +232,9 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let _capture = capturing.join();
     let _watch = watching.join();
     let _inputs = wired.map(std::thread::JoinHandle::join);
+    for reader in readers {
+        let _reader = reader.join();
+    }
     recorder.record(Event::SystemStopped {});
     recorder.flush();
     if let Some(net) = net {
@@ -266,14 +274,6 @@ fn guard(config: &Config, state: &Path) -> Result<(Option<Spawner>, GuardClient)
     Ok((spawner, client))
 }
 
-fn lockout(config: &Config, people: &mut EncryptedPeople, clock: &dyn Clock) -> Result<Lockouts, PortError> {
-    let rules = config.rules();
-    Ok(match people.lockout()? {
-        Some(text) => Lockouts::from_text(rules.lockout_failures, rules.lockout, &text, clock.now()),
-        None => Lockouts::new(rules.lockout_failures, rules.lockout, clock.now()),
-    })
-}
-
 /// What Home Assistant is told of this terminal.
 fn terminal(config: &Config) -> Terminal {
     let wired = |sensor| config.door().inputs.lines.iter().any(|(s, _)| *s == sensor);
@@ -299,6 +299,24 @@ fn gate_rules(config: &Config) -> Result<GateRules, PortError> {
         home_assistant: mqtt.remote_unlock == RemoteUnlock::HomeAssistant,
         trust_clock: config.insecure().trust_clock,
     })
+}
+
+/// Keypad and card reader, as far as there are any.
+fn readers(
+    config: &Config,
+    out: &SyncSender<Watched>,
+    recorder: &Recorder,
+    stop: &Stop,
+) -> Result<Vec<Readers>, PortError> {
+    let door = config.door();
+    let mut all = Vec::new();
+    for (config, means) in [(&door.keypad, Shown::Pin as fn(_) -> _), (&door.card, Shown::Card)] {
+        let Some(first) = reader::open(config)? else { continue };
+        let (recorder, config) = (recorder.clone(), config.clone());
+        let tell = Box::new(move |e| recorder.record(e));
+        all.push(Readers { config, first, means, out: out.clone(), tell, stop: stop.clone() });
+    }
+    Ok(all)
 }
 
 type Parts = (

@@ -34,6 +34,8 @@ pub struct Doorway {
     next_lease: Option<Tick>,
     /// A command asks for an unlocked door until then.
     held_until: Option<Tick>,
+    /// The rules ask for an unlocked door: office hours.
+    office: bool,
     /// Nobody is let in until it is taken back.
     lockdown: bool,
     /// Why the guard would not hold the door open: told once.
@@ -44,7 +46,16 @@ impl Doorway {
     /// Nothing is known of the door yet.
     #[must_use]
     pub fn new(door: Door, tamper: TamperAction) -> Self {
-        Doorway { door, tamper, leased: false, next_lease: None, held_until: None, lockdown: false, refused: None }
+        Doorway {
+            door,
+            tamper,
+            leased: false,
+            next_lease: None,
+            held_until: None,
+            office: false,
+            lockdown: false,
+            refused: None,
+        }
     }
 
     /// Why nobody may be let in.
@@ -80,7 +91,7 @@ impl Doorway {
     pub fn hold(&mut self, now: Tick, until: Option<Tick>, hands: &mut Hands<'_>) {
         self.held_until = until;
         self.next_lease = None;
-        self.step(now, DoorInput::HoldOpen { active: until.is_some() }, hands);
+        self.step(now, DoorInput::HoldOpen { active: until.is_some() || self.office }, hands);
     }
 
     /// News of an input.
@@ -122,12 +133,28 @@ impl Doorway {
             self.hold(now, None, hands);
         }
         if !self.wants_lease() {
+            if self.leased && self.closed_for().is_some() {
+                // Not even for the rest of the lease.
+                if let Err(e) = hands.guard.door_opened() {
+                    tracing::warn!(error = %e, "the guard did not hear that the door is to be locked");
+                }
+            }
             // Nobody renews: the guard locks by itself.
             (self.leased, self.next_lease, self.refused) = (false, None, None);
         } else if self.next_lease.is_none_or(|t| now >= t) {
             self.next_lease = Some(now + RENEW);
             self.lease(hands);
         }
+    }
+
+    /// What the rules say at this moment of office hours.
+    pub fn office_hours(&mut self, now: Tick, open: bool, hands: &mut Hands<'_>) {
+        if self.office == open {
+            return;
+        }
+        self.office = open;
+        self.next_lease = None;
+        self.step(now, DoorInput::HoldOpen { active: open || self.held_until.is_some() }, hands);
     }
 
     /// An edge of the line: a lease that ended must be asked for anew.
@@ -310,7 +337,7 @@ mod tests {
         rig.tick(0);
         rig.changed(100, Sensor::Tamper, true);
         rig.tick(1000);
-        assert_eq!(rig.guard.asked, ["hold_open"]);
+        assert_eq!(rig.guard.asked, ["hold_open", "door_opened"], "the lease ends at once");
         assert_eq!(rig.doorway.closed_for(), Some(Reason::Lockdown));
         let mut lax = Rig::new(TamperAction::Alarm);
         lax.changed(0, Sensor::Tamper, true);
@@ -349,6 +376,33 @@ mod tests {
         assert_eq!(
             *rig.records.borrow(),
             [Event::DoorOpened { by: crate::schema::event::OpenedBy::Command, visit: None }]
+        );
+    }
+
+    #[test]
+    fn office_hours_are_a_lease_too_and_a_lockdown_ends_it_at_once() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        let office = |rig: &mut Rig, ms, open| rig.with(|d, h| d.office_hours(Tick::from_millis(ms), open, h));
+        office(&mut rig, 0, true);
+        rig.tick(0);
+        rig.tick(1000);
+        assert_eq!(rig.guard.asked, ["hold_open", "renew"]);
+        // A command that holds the door and ends leaves the hours as they are.
+        rig.with(|d, h| d.hold(Tick::from_millis(1100), Some(Tick::from_millis(1200)), h));
+        rig.tick(1300);
+        assert_eq!(rig.guard.asked.last(), Some(&"renew"));
+        rig.doorway.set_lockdown(true);
+        rig.tick(1400);
+        assert_eq!(rig.guard.asked.last(), Some(&"door_opened"));
+        let asked = rig.guard.asked.len();
+        rig.tick(3000);
+        office(&mut rig, 3000, false);
+        rig.doorway.set_lockdown(false);
+        rig.tick(4000);
+        assert_eq!(rig.guard.asked.len(), asked, "the hours are over");
+        assert_eq!(
+            *rig.records.borrow(),
+            [Event::DoorHoldOpen { active: true }, Event::DoorHoldOpen { active: false }]
         );
     }
 

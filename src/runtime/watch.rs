@@ -25,6 +25,8 @@ pub enum Watched {
     Door(InputNews),
     /// They cannot be read.
     DoorLost(String),
+    /// A PIN was typed or a card shown.
+    Shown(super::rules::Shown),
     /// A command lies in its own queue; only there to wake the controller.
     Command,
 }

@@ -125,7 +125,14 @@ mod tests {
     }
 
     fn denied(reason: Reason) -> Event {
-        Event::AccessDenied { visit: VisitId(7), reason, door: "side".into(), person: None, decision_ms: 412 }
+        Event::AccessDenied {
+            visit: VisitId(7),
+            reason,
+            door: "side".into(),
+            person: None,
+            rule: None,
+            decision_ms: 412,
+        }
     }
 
     /// One door for the texts: what follows `event_type`, up to the fields that are the same in all of them.

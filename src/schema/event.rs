@@ -264,8 +264,14 @@ pub enum Event {
         door: String,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         person: Option<PersonId>,
+        /// Which rule objected, in an administrator's words.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        rule: Option<String>,
         decision_ms: u64,
     },
+    /// Somebody who waited for a second person goes along with the visit `with`.
+    #[serde(rename = "access.paired")]
+    AccessPaired { visit: VisitId, person: PersonId, with: VisitId },
     /// `at_ns` is CLOCK_MONOTONIC on the guard's side.
     #[serde(rename = "relay.energised")]
     RelayEnergised {
@@ -301,7 +307,8 @@ pub enum Event {
     /// Nobody came through after this grant.
     #[serde(rename = "door.unused")]
     DoorUnused { visit: VisitId },
-    /// The key switch that holds the door unlocked was turned, or a command asked for it or ended.
+    /// The key switch that holds the door unlocked was turned, or a command or the office hours
+    /// asked for it or ended.
     #[serde(rename = "door.hold_open")]
     DoorHoldOpen { active: bool },
     #[serde(rename = "door.exit_requested")]
@@ -323,6 +330,18 @@ pub enum Event {
     /// What a person cannot do and is not asked for.
     #[serde(rename = "person.limits")]
     PersonLimits { person: PersonId, cannot: Vec<Action> },
+    /// What is known of a person beside the face was changed. Neither PIN nor card stands here.
+    #[serde(rename = "person.rules")]
+    PersonRules {
+        person: PersonId,
+        groups: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        valid_from: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        valid_to: Option<String>,
+        pin: bool,
+        card: bool,
+    },
     #[serde(rename = "person.removed")]
     PersonRemoved { person: PersonId },
     /// A grant without an edge, or a line that does not follow.
@@ -343,6 +362,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         person: Option<PersonId>,
     },
+    /// Somebody was forced to open: silent, nothing at the door tells.
+    #[serde(rename = "alarm.duress")]
+    AlarmDuress { visit: VisitId, person: PersonId },
     /// Attack presentation seen.
     #[serde(rename = "alarm.spoof")]
     AlarmSpoof { visit: VisitId },

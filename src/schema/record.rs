@@ -122,6 +122,7 @@ mod tests {
             reason: Reason::Spoof,
             door: "front".into(),
             person: None,
+            rule: None,
             decision_ms: 412,
         })
         .seal(42, GENESIS.into());
@@ -182,6 +183,33 @@ mod tests {
                 r#"{"type":"door.opened","by":"grant","visit":7}"#,
             ),
             (Event::DoorHeld { open_ms: 9, warning: true }, r#"{"type":"door.held","open_ms":9,"warning":true}"#),
+            (
+                Event::AccessDenied {
+                    visit: v,
+                    reason: Reason::OutsideSchedule,
+                    door: "front".into(),
+                    person: Some(p()),
+                    rule: Some("office closed".into()),
+                    decision_ms: 4,
+                },
+                r#"{"type":"access.denied","visit":7,"reason":"outside_schedule","door":"front","person":"ada","rule":"office closed","decision_ms":4}"#,
+            ),
+            (
+                Event::AccessPaired { visit: v, person: p(), with: VisitId(8) },
+                r#"{"type":"access.paired","visit":7,"person":"ada","with":8}"#,
+            ),
+            (
+                Event::PersonRules {
+                    person: p(),
+                    groups: vec!["staff".into()],
+                    valid_from: None,
+                    valid_to: Some("2026-12-31T23:00:00.000Z".into()),
+                    pin: true,
+                    card: false,
+                },
+                r#"{"type":"person.rules","person":"ada","groups":["staff"],"valid_to":"2026-12-31T23:00:00.000Z","pin":true,"card":false}"#,
+            ),
+            (Event::AlarmDuress { visit: v, person: p() }, r#"{"type":"alarm.duress","visit":7,"person":"ada"}"#),
             (Event::AlarmTamper { active: true }, r#"{"type":"alarm.tamper","active":true}"#),
             (
                 Event::PersonEnrolled { person: p(), templates: 3 },

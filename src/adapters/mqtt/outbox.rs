@@ -206,8 +206,14 @@ mod tests {
         let (outbox, mut inbox) = channel(false);
         for seq in 1..=1000 {
             let reason = Reason::NoMatch;
-            let event =
-                Event::AccessDenied { visit: VisitId(seq), reason, door: "front".into(), person: None, decision_ms: 4 };
+            let event = Event::AccessDenied {
+                visit: VisitId(seq),
+                reason,
+                door: "front".into(),
+                person: None,
+                rule: None,
+                decision_ms: 4,
+            };
             outbox.recorded(&record(seq, event));
         }
         assert_eq!(outbox.status().live_dropped, 1000 - LIVE_QUEUE as u64);

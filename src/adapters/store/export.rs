@@ -3,9 +3,11 @@
 //! `CARDEA-PEOPLE-1\n`, Argon2's memory (KiB), passes and lanes as little-endian u32, 16 bytes of salt, then nonce,
 //! ciphertext and tag; everything before the nonce is associated data. The content is JSON.
 
+use super::attributes::Kept;
 use super::people::{EncryptedPeople, numbers};
 use super::seal::{self, Key};
 use super::{StoreError, Trouble, files};
+use crate::domain::access::Attributes;
 use crate::domain::gallery::Template;
 use crate::ports::{PeopleStore, Person};
 use crate::schema::ids::PersonId;
@@ -13,6 +15,7 @@ use crate::schema::record::hex;
 use argon2::{Algorithm, Argon2, Params, Version};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -43,6 +46,9 @@ struct OnePerson {
     person: PersonId,
     enrolled_unix_ms: i64,
     templates: Vec<OneTemplate>,
+    /// Groups, validity, PIN and card; not in older files.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    attributes: Option<Kept>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,7 +66,9 @@ impl EncryptedPeople {
     /// The file exists, the passphrase is too short, or a record does not open; nothing is left behind.
     pub fn export(&mut self, file: &Path, passphrase: &[u8]) -> Result<usize, StoreError> {
         let people = self.load_all()?;
-        let content = Content { v: 1, people: people.iter().map(pack).collect() };
+        let attributes = self.attributes()?;
+        let people_with = people.iter().map(|p| pack(p, attributes.get(&p.id)));
+        let content = Content { v: 1, people: people_with.collect() };
         let plain = Zeroizing::new(serde_json::to_vec(&content).map_err(|e| {
             StoreError::new(Trouble::Io, file, "write", e, "report this: names and numbers always fit into JSON")
         })?);
@@ -80,7 +88,7 @@ impl EncryptedPeople {
     /// # Errors
     /// Wrong passphrase, damaged file, or a name that is taken; nothing was written.
     pub fn import(&mut self, file: &Path, passphrase: &[u8], replace: bool) -> Result<Vec<Person>, StoreError> {
-        let people = read(file, passphrase)?;
+        let (people, attributes) = read(file, passphrase)?;
         if !replace {
             let here = self.list().map_err(|port| StoreError { trouble: Trouble::Io, path: file.to_owned(), port })?;
             let taken: Vec<&str> = people
@@ -95,12 +103,12 @@ impl EncryptedPeople {
                 return Err(StoreError::new(Trouble::Data, file, "import", cause, hint));
             }
         }
-        self.add_all(&people, replace)?;
+        self.add_all_with(&people, &attributes, replace)?;
         Ok(people)
     }
 }
 
-fn pack(person: &Person) -> OnePerson {
+fn pack(person: &Person, attributes: Option<&Attributes>) -> OnePerson {
     let text = |t: &Template| {
         let plain: Zeroizing<Vec<u8>> = Zeroizing::new(t.embedding.iter().flat_map(|x| x.to_le_bytes()).collect());
         OneTemplate { model: t.model.clone(), embedding: Zeroizing::new(hex(&plain)) }
@@ -109,19 +117,24 @@ fn pack(person: &Person) -> OnePerson {
         person: person.id.clone(),
         enrolled_unix_ms: person.enrolled_unix_ms,
         templates: person.templates.iter().map(text).collect(),
+        attributes: attributes.map(Kept::of),
     }
 }
 
-fn unpack(one: OnePerson) -> Option<Person> {
+fn unpack(one: OnePerson) -> Option<(Person, Option<Attributes>)> {
     let templates = one
         .templates
         .into_iter()
         .map(|t| Some(Template { model: t.model, embedding: numbers(&unhex(&t.embedding)?)? }))
         .collect::<Option<_>>()?;
-    Some(Person { id: one.person, templates, enrolled_unix_ms: one.enrolled_unix_ms })
+    let attributes = match &one.attributes {
+        None => None,
+        Some(kept) => Some(kept.attributes()?),
+    };
+    Some((Person { id: one.person, templates, enrolled_unix_ms: one.enrolled_unix_ms }, attributes))
 }
 
-fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
@@ -134,7 +147,10 @@ fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(out)
 }
 
-fn read(file: &Path, passphrase: &[u8]) -> Result<Vec<Person>, StoreError> {
+/// People, and attributes of those who have some.
+type Read = (Vec<Person>, BTreeMap<PersonId, Attributes>);
+
+fn read(file: &Path, passphrase: &[u8]) -> Result<Read, StoreError> {
     let bad = |cause: &str, hint: &str| StoreError::new(Trouble::Data, file, "import", cause, hint);
     let io = |e: std::io::Error| StoreError::io(file, "read", &e);
     if file.metadata().map_err(io)?.len() > MAX_FILE {
@@ -160,8 +176,10 @@ fn read(file: &Path, passphrase: &[u8]) -> Result<Vec<Person>, StoreError> {
     if content.v != 1 {
         return Err(bad("written by a newer cardea", "import it with that version"));
     }
-    let people: Option<Vec<Person>> = content.people.into_iter().map(unpack).collect();
-    people.ok_or_else(|| bad("a template is no embedding", "export again"))
+    let people: Option<Vec<_>> = content.people.into_iter().map(unpack).collect();
+    let people = people.ok_or_else(|| bad("a template is no embedding, or an attribute none", "export again"))?;
+    let attributes = people.iter().filter_map(|(p, a)| Some((p.id.clone(), a.clone()?))).collect();
+    Ok((people.into_iter().map(|(p, _)| p).collect(), attributes))
 }
 
 fn derive(file: &Path, passphrase: &[u8], salt: &[u8], cost: [u32; 3]) -> Result<Key, StoreError> {

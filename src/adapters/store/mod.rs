@@ -2,22 +2,27 @@
 //! directory, readable by the daemon's user alone.
 //!
 //! * *journal*: append-only, chained by hashes, committed with an fsync before anybody hears of a record.
+//! * *door*: what a door remembers over restarts: failures, entries, the latest time that was believed.
 //! * *people*: templates sealed under a key per person; removing a person destroys that key.
 //! * *commands*: lockdown and the ids of commands that were used, so that a restart forgets neither.
 //! * *reserve*: disk space held back, so that records can still be written when the disk is full.
 
+mod attributes;
 mod chain;
 mod commands;
+mod door;
 mod export;
 mod files;
 mod journal;
 mod key;
 mod migrate;
 mod people;
+pub mod pin;
 mod reserve;
 mod seal;
 
 pub use commands::CommandFile;
+pub use door::DoorMemory;
 pub use journal::SqliteJournal;
 pub use key::KeySource;
 pub use people::{EncryptedPeople, Removal};

@@ -9,6 +9,7 @@ use super::key::{KeySource, Master};
 use super::migrate::{self, Layout};
 use super::seal::{self, Key, bound};
 use super::{StoreError, Trouble, files};
+use crate::domain::access::Attributes;
 use crate::domain::gallery::Template;
 use crate::ports::{PeopleStore, Person, PersonSummary, PortError};
 use crate::schema::event::Action;
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 
 pub(super) const LAYOUT: Layout = Layout {
     application_id: 0x4361_5065,
-    version: 2,
+    version: 3,
     name: "people store",
     sql: "
     CREATE TABLE key (id INTEGER PRIMARY KEY CHECK (id = 0), fingerprint TEXT NOT NULL) STRICT;
@@ -29,12 +30,19 @@ pub(super) const LAYOUT: Layout = Layout {
     CREATE TABLE templates (id INTEGER PRIMARY KEY, person TEXT NOT NULL REFERENCES people, model TEXT NOT NULL,
         sealed BLOB NOT NULL) STRICT;
     CREATE INDEX templates_of ON templates (person);
-    CREATE TABLE lockout (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL) STRICT;
+    CREATE TABLE cannot (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, actions TEXT NOT NULL) STRICT;
+    CREATE TABLE attributes (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, sealed BLOB NOT NULL) STRICT;
+    ",
+    steps: &[
+        "
     CREATE TABLE cannot (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, actions TEXT NOT NULL) STRICT;
     ",
-    steps: &["
-    CREATE TABLE cannot (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, actions TEXT NOT NULL) STRICT;
-    "],
+        // The lockout is in the door's memory since.
+        "
+    DROP TABLE IF EXISTS lockout;
+    CREATE TABLE attributes (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, sealed BLOB NOT NULL) STRICT;
+    ",
+    ],
 };
 
 /// What sealed bytes are bound to: another form of sealing, not of the tables around, would be another number.
@@ -47,10 +55,10 @@ const MAX_NUMBERS: usize = 4096;
 
 /// The people in `people.db`.
 pub struct EncryptedPeople {
-    conn: Connection,
-    path: PathBuf,
-    source: KeySource,
-    master: Master,
+    pub(super) conn: Connection,
+    pub(super) path: PathBuf,
+    pub(super) source: KeySource,
+    pub(super) master: Master,
     /// `PRAGMA data_version` when the people were last looked at.
     seen: i64,
 }
@@ -156,6 +164,19 @@ impl EncryptedPeople {
     /// # Errors
     /// Nothing was written.
     pub fn add_all(&mut self, people: &[Person], replace: bool) -> Result<(), StoreError> {
+        self.add_all_with(people, &BTreeMap::new(), replace)
+    }
+
+    /// [`EncryptedPeople::add_all`] with what is known of them beside their faces.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub(super) fn add_all_with(
+        &mut self,
+        people: &[Person],
+        attributes: &BTreeMap<PersonId, Attributes>,
+        replace: bool,
+    ) -> Result<(), StoreError> {
         {
             let (tx, master) = writing(&self.conn, &self.path, &self.source, &mut self.master)?;
             let sql = |e: rusqlite::Error| StoreError::sql(&self.path, "add a person to", &e);
@@ -165,6 +186,9 @@ impl EncryptedPeople {
                     tx.execute("DELETE FROM people WHERE person = ?1", [person.id.as_str()]).map_err(sql)?;
                 }
                 insert(&tx, &self.path, master, person)?;
+                if let Some(attributes) = attributes.get(&person.id) {
+                    super::attributes::write(&tx, &self.path, master, &person.id, attributes)?;
+                }
             }
             tx.commit().map_err(sql)?;
         }
@@ -224,7 +248,7 @@ impl EncryptedPeople {
 
     /// Moves the WAL into the file and empties it: `secure_delete` has overwritten the rows in the file, the WAL still
     /// holds what they were (measured: 8 copies without this).
-    fn erase(&mut self) -> bool {
+    pub(super) fn erase(&mut self) -> bool {
         let busy = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0));
         match busy {
             Ok(0) => true,
@@ -311,25 +335,10 @@ impl PeopleStore for EncryptedPeople {
     fn remove(&mut self, id: &PersonId) -> Result<bool, PortError> {
         Ok(self.remove_person(id)?.is_some())
     }
-
-    fn lockout(&mut self) -> Result<Option<String>, PortError> {
-        self.conn
-            .query_row("SELECT text FROM lockout", [], |r| r.get(0))
-            .optional()
-            .map_err(|e| StoreError::sql(&self.path, "read", &e).into())
-    }
-
-    fn set_lockout(&mut self, text: &str) -> Result<(), PortError> {
-        let sql = "INSERT INTO lockout VALUES (0, ?1) ON CONFLICT (id) DO UPDATE SET text = excluded.text";
-        match self.conn.execute(sql, [text]) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(StoreError::sql(&self.path, "write the lockout to", &e).into()),
-        }
-    }
 }
 
 /// A transaction that writes, and the key that is valid in it.
-fn writing<'a>(
+pub(super) fn writing<'a>(
     conn: &'a Connection,
     path: &Path,
     source: &KeySource,
@@ -342,7 +351,7 @@ fn writing<'a>(
 }
 
 /// The master key that the database is under; another process may have replaced it.
-fn current<'a>(
+pub(super) fn current<'a>(
     conn: &Connection,
     path: &Path,
     source: &KeySource,
@@ -413,7 +422,7 @@ fn insert(tx: &Transaction<'_>, path: &Path, master: &Master, person: &Person) -
     Ok(())
 }
 
-fn unwrap(master: &Master, path: &Path, name: &str, wrapped: &[u8]) -> Result<Key, StoreError> {
+pub(super) fn unwrap(master: &Master, path: &Path, name: &str, wrapped: &[u8]) -> Result<Key, StoreError> {
     seal::unseal(&master.key, &owner(name), wrapped)
         .and_then(|plain| Some(Zeroizing::new(<[u8; 32]>::try_from(plain.as_slice()).ok()?)))
         .ok_or_else(|| tampered(path, name, "the key does not open"))
@@ -429,7 +438,7 @@ fn place(name: &str, model: &str) -> Vec<u8> {
     bound(&[b"template", name.as_bytes(), model.as_bytes(), &SEALING.to_le_bytes()])
 }
 
-fn tampered(path: &Path, name: &str, cause: &str) -> StoreError {
+pub(super) fn tampered(path: &Path, name: &str, cause: &str) -> StoreError {
     let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
     let what = format!("open the record of `{name}` in");
     let cause = format!("{cause}: it was changed or comes from elsewhere");

@@ -286,19 +286,6 @@ fn a_daemon_notices_what_a_command_does_beside_it_and_follows_the_key() {
 }
 
 #[test]
-fn the_lockout_survives_a_restart() {
-    let (dir, mut p) = people();
-    assert_eq!(p.lockout().expect("reads"), None);
-    p.set_lockout("5").expect("writes");
-    p.set_lockout("6").expect("writes");
-    drop(p);
-    let mut p = EncryptedPeople::open(dir.path()).expect("opens");
-    assert_eq!(p.lockout().expect("reads").as_deref(), Some("6"));
-    let synchronous: i64 = p.conn.pragma_query_value(None, "synchronous", |r| r.get(0)).expect("says");
-    assert_eq!(synchronous, 2, "FULL");
-}
-
-#[test]
 fn an_export_carries_everybody_to_another_terminal() {
     let (dir, mut p) = people();
     let file = dir.path().join("out");

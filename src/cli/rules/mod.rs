@@ -2,10 +2,15 @@
 
 pub(super) mod simulate;
 
-use super::state::print;
+use super::state::{self, Log, print};
 use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::adapters::system::{SystemClock, random, uuid_v7};
+use crate::base::time::Clock;
 use crate::config::{Faults, read_rules};
 use crate::domain::access::RuleBook;
+use crate::runtime::rules::{Order, leave_order};
+use crate::schema::event::Event;
+use crate::schema::ids::PersonId;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -28,12 +33,35 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Shuts the door for everybody until `release --lockdown`.
+    Lockdown,
+    /// Ends what an administrator must end; without an option the lockout of the door.
+    Release {
+        /// This person's lockout; the person also counts as having left.
+        #[arg(conflicts_with_all = ["lockdown", "clock"])]
+        person: Option<String>,
+        /// The lockdown.
+        #[arg(long, conflicts_with = "clock")]
+        lockdown: bool,
+        /// The distrust in a clock that jumped: what it says now is right.
+        #[arg(long)]
+        clock: bool,
+    },
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
     match args.command {
         Command::Check { file } => check(globals, file.as_deref()),
         Command::Simulate { files } => simulate::run(globals, &files),
+        Command::Lockdown => order(globals, "lockdown", &Order::Lockdown),
+        Command::Release { person: Some(name), .. } => {
+            let person = PersonId::new(&name)
+                .map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "see `cardea people list`"))?;
+            order(globals, "release", &Order::Person(person))
+        }
+        Command::Release { lockdown: true, .. } => order(globals, "release", &Order::EndLockdown),
+        Command::Release { clock: true, .. } => order(globals, "release", &Order::Clock),
+        Command::Release { .. } => order(globals, "release", &Order::Door),
     }
 }
 
@@ -60,6 +88,23 @@ fn check(globals: &Globals, file: Option<&Path>) -> Outcome {
     let Some(failure) = failure else { return Ok(Exit::Done) };
     eprintln!("{failure}");
     Ok(Exit::Reported(failure.code))
+}
+
+/// Leaves an order for the daemon, which takes it within a second, or when it starts.
+fn order(globals: &Globals, command: &str, order: &Order) -> Outcome {
+    let dir = state::dir(globals)?;
+    // First, so that a journal that cannot be written stops it.
+    let mut log = Log::open(globals)?;
+    leave_order(&dir, order)?;
+    let id = uuid_v7(SystemClock.wall().unix_ms, random().map_err(state::io)?).to_string();
+    let record = log.append(Event::CommandAccepted { id, command: command.into(), via: "cli".into() })?;
+    let what = order.text().replace('\t', " ");
+    let text = if globals.json {
+        format!("{}\n", json!({"ok": true, "order": what, "seq": record.seq}))
+    } else {
+        format!("{command}: {what}; the daemon takes it within a second, or when it starts\n")
+    };
+    print(&text).map(|_| Exit::Done)
 }
 
 /// One line for all faults: `rules check` lists them.

@@ -79,19 +79,8 @@ impl Controller {
                 self.at_the_door(|door, hands| door.hold(now, Some(until), hands));
                 Ok(())
             }
-            Command::Lockdown => {
-                let kept = self.commands.set_lockdown(true);
-                self.doorway.set_lockdown(true);
-                self.at_the_door(|door, hands| door.hold(now, None, hands));
-                self.close_if_it_must(turn);
-                let locked = self.guard.door_opened();
-                kept.and(locked).map_err(|e| e.to_string())
-            }
-            Command::Release => {
-                self.commands.set_lockdown(false).map_err(|e| e.to_string())?;
-                self.doorway.set_lockdown(false);
-                Ok(())
-            }
+            Command::Lockdown => self.lockdown(turn, true),
+            Command::Release => self.lockdown(turn, false),
             Command::Remove { person } => self.remove(turn, &person),
             Command::Sync => self.outbox.as_ref().map(Outbox::resync).ok_or_else(no_broker),
             Command::Replay { after, limit } if via == Via::Mqtt => {
@@ -103,6 +92,22 @@ impl Controller {
                 Err("there is no such thing this way".to_owned())
             }
         }
+    }
+
+    /// Begins or ends a lockdown, by a command or by an order that an administrator left.
+    pub(super) fn lockdown(&mut self, turn: &mut Turn, on: bool) -> Result<(), String> {
+        let now = self.clock.now();
+        let kept = self.commands.set_lockdown(on);
+        if !on {
+            kept.map_err(|e| e.to_string())?;
+            self.doorway.set_lockdown(false);
+            return Ok(());
+        }
+        self.doorway.set_lockdown(true);
+        self.at_the_door(|door, hands| door.hold(now, None, hands));
+        self.close_if_it_must(turn);
+        let locked = self.guard.door_opened();
+        kept.and(locked).map_err(|e| e.to_string())
     }
 
     fn unlock(&mut self, turn: &mut Turn, now: Tick) -> Result<(), String> {

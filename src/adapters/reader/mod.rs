@@ -1,0 +1,20 @@
+//! Keypads and card readers: whatever types a row of characters and ends it.
+
+mod lines;
+
+use crate::config::sections::{ReaderConfig, ReaderKind};
+use crate::ports::{PortError, Reader};
+
+/// Characters of a row; a longer one is no PIN and no card.
+const LONGEST: usize = 64;
+
+/// The configured reader; `None` where there is none.
+///
+/// # Errors
+/// The device is not there, or cannot be read.
+pub fn open(config: &ReaderConfig) -> Result<Option<Box<dyn Reader>>, PortError> {
+    Ok(match config.kind {
+        ReaderKind::None => None,
+        ReaderKind::Lines => Some(Box::new(lines::LineReader::open(&config.device)?)),
+    })
+}

@@ -1,0 +1,447 @@
+//! The rules at work: the book, what is known of people, and what the door remembers. Carries between the store and the
+//! rules; what is allowed is decided in `domain::access`.
+
+use crate::adapters::store::pin::{self, Typed};
+use crate::adapters::store::{DoorMemory, EncryptedPeople, StoreError};
+use crate::base::time::{Clock, Tick, WallTime};
+use crate::config::Config;
+use crate::domain::access::{
+    Attributes, Case, ClockWatch, Companion, Evidence, Lockouts, OfficeHours, Pairs, Pause, Presence, Refusal,
+    RuleBook, Trust,
+};
+use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::visit::Decision;
+use crate::ports::PortError;
+use crate::schema::event::{Event, Reason, Verdict};
+use crate::schema::ids::{PersonId, VisitId};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Orders are looked for this often.
+const LOOK: Duration = Duration::from_millis(500);
+/// The latest time that was believed is kept this often: a card of flash lives long on six writes an hour.
+const KEEP_TIME: Duration = Duration::from_secs(600);
+
+/// Names in the door's memory.
+const LOCKOUT: &str = "lockout";
+const PRESENCE: &str = "presence";
+const HIGH_WATER: &str = "clock";
+
+/// What an administrator orders; [`Order::text`] is what lies in the store until it is carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nobody passes.
+    Lockdown,
+    /// It is over.
+    EndLockdown,
+    /// The door's lockout is over.
+    Door,
+    /// A person's lockout is over, and the person counts as having left.
+    Person(PersonId),
+    /// What the clock says now is right.
+    Clock,
+}
+
+impl Order {
+    /// A line for the store.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Order::Lockdown => "lockdown".into(),
+            Order::EndLockdown => "end lockdown".into(),
+            Order::Door => "door".into(),
+            Order::Person(p) => format!("person\t{p}"),
+            Order::Clock => "clock".into(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Order> {
+        Some(match text {
+            "lockdown" => Order::Lockdown,
+            "end lockdown" => Order::EndLockdown,
+            "door" => Order::Door,
+            "clock" => Order::Clock,
+            _ => Order::Person(PersonId::new(text.strip_prefix("person\t")?).ok()?),
+        })
+    }
+}
+
+/// What was shown beside the face.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shown {
+    Pin(Zeroizing<String>),
+    Card(Zeroizing<String>),
+}
+
+/// Neither stands in a log.
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Shown::Pin(_) => "Pin",
+            Shown::Card(_) => "Card",
+        })
+    }
+}
+
+/// A second factor so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Factors {
+    pub pin: bool,
+    pub card: bool,
+    /// The PIN was that of somebody who is forced to open.
+    pub duress: bool,
+}
+
+/// What the rules say to a visit that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    Allowed,
+    Refused(Refusal),
+    /// A second factor is waited for, so long.
+    Factor(Duration),
+    /// Somebody else is waited for; the visit's own end is told later.
+    Second,
+}
+
+/// Everything that the rules rest on.
+pub struct Rules {
+    book: Arc<RuleBook>,
+    door: String,
+    /// There is a keypad or a card reader.
+    factors: bool,
+    clock: ClockWatch,
+    trust: Trust,
+    lockouts: Lockouts,
+    presence: Presence,
+    pairs: Pairs,
+    hours: OfficeHours,
+    lockdown: bool,
+    /// A lockdown, or its end, that an administrator has ordered.
+    ordered: Option<bool>,
+    people: EncryptedPeople,
+    attributes: BTreeMap<PersonId, Attributes>,
+    /// What is known of people may be out of date.
+    stale: bool,
+    memory: DoorMemory,
+    looked: Option<Tick>,
+    kept: Option<Tick>,
+}
+
+impl Rules {
+    /// Takes up what the door remembers.
+    ///
+    /// # Errors
+    /// People or memory cannot be opened or read.
+    pub fn open(config: &Config, state: &Path, clock: &dyn Clock) -> Result<Rules, PortError> {
+        let memory = DoorMemory::open(state)?;
+        let mut people = EncryptedPeople::open(state)?;
+        let attributes = people.attributes()?;
+        let (now, c) = (clock.now(), config.rules());
+        let lockouts = match memory.get(LOCKOUT)? {
+            Some(text) => Lockouts::from_text(c.lockout_failures, c.lockout, &text, now),
+            None => Lockouts::new(c.lockout_failures, c.lockout, now),
+        };
+        let presence = match memory.get(PRESENCE)? {
+            None => Presence::default(),
+            Some(text) => Presence::from_text(&text).unwrap_or_else(|| {
+                tracing::error!("who has entered cannot be read; everybody counts as having left");
+                Presence::default()
+            }),
+        };
+        // A time that cannot be read is one that nobody can show to have passed.
+        let high_water = memory.get(HIGH_WATER)?.map_or(0, |t| t.parse().unwrap_or(i64::MAX));
+        Ok(Rules {
+            book: c.book.clone(),
+            door: config.device().name.to_string(),
+            factors: false,
+            clock: ClockWatch::new(config.insecure().unsynced_clock, high_water),
+            trust: Trust::Sound,
+            lockouts,
+            presence,
+            pairs: Pairs::default(),
+            hours: OfficeHours::default(),
+            lockdown: false,
+            ordered: None,
+            people,
+            attributes,
+            stale: false,
+            memory,
+            looked: None,
+            kept: None,
+        })
+    }
+
+    /// There is something to show a second factor to.
+    #[must_use]
+    pub fn with_factors(mut self, there: bool) -> Self {
+        self.factors = there;
+        self
+    }
+
+    /// Time passes: orders are carried out, waiting ends. What is returned is to be recorded.
+    pub fn tick(&mut self, now: Tick, wall: WallTime) -> Vec<Event> {
+        let mut out = Vec::new();
+        for late in self.pairs.expired(now) {
+            out.push(self.alone(late, Reason::TwoPerson, "nobody else came within the window"));
+        }
+        if self.looked.is_some_and(|l| now.since(l) < LOOK) {
+            return out;
+        }
+        self.looked = Some(now);
+        let before = self.trust;
+        let at = self.clock.look(now, wall);
+        self.trust = at.trust;
+        if let (Trust::Jumped(jump_ms), false) = (at.trust, matches!(before, Trust::Jumped(_))) {
+            out.push(Event::AlarmClock { jump_ms });
+        }
+        if at.is_sound() && self.kept.is_none_or(|k| now.since(k) >= KEEP_TIME) {
+            self.kept = Some(now);
+            self.keep(HIGH_WATER, &self.clock.high_water().to_string());
+        }
+        match self.memory.orders() {
+            Ok(orders) => {
+                for (id, text) in orders {
+                    match Order::parse(&text) {
+                        Some(order) => self.obey(now, wall, &order),
+                        None => tracing::error!(order = text, "an order that this version does not know is left out"),
+                    }
+                    if let Err(e) = self.memory.done(id) {
+                        tracing::error!(error = %e, "an order could not be struck out");
+                    }
+                }
+            }
+            Err(e) => tracing::error!(error = %e, "orders could not be read"),
+        }
+        out
+    }
+
+    /// Carries out what an administrator orders.
+    fn obey(&mut self, now: Tick, wall: WallTime, order: &Order) {
+        match order {
+            Order::Lockdown | Order::EndLockdown => self.ordered = Some(*order == Order::Lockdown),
+            Order::Door => {
+                self.lockouts.release(None);
+                self.keep(LOCKOUT, &self.lockouts.to_text(now));
+            }
+            Order::Person(person) => {
+                self.lockouts.release(Some(person));
+                self.keep(LOCKOUT, &self.lockouts.to_text(now));
+                if self.presence.release(person) {
+                    self.keep(PRESENCE, &self.presence.to_text());
+                }
+            }
+            Order::Clock => {
+                self.clock.accept(now, wall);
+                self.keep(HIGH_WATER, &self.clock.high_water().to_string());
+            }
+        }
+    }
+
+    /// A lockdown that was ordered, or its end; told once.
+    pub fn ordered_lockdown(&mut self) -> Option<bool> {
+        self.ordered.take()
+    }
+
+    /// The door is shut for everybody, or no longer; whoever waits is refused.
+    pub fn set_lockdown(&mut self, active: bool) -> Vec<Event> {
+        if self.lockdown == active {
+            return Vec::new();
+        }
+        self.lockdown = active;
+        let mut out = Vec::new();
+        if active {
+            self.hours.forget();
+            for waiting in self.pairs.clear() {
+                out.push(self.alone(waiting, Reason::Lockdown, "the door is in lockdown"));
+            }
+        }
+        out
+    }
+
+    /// Whether the door must not decide now.
+    #[must_use]
+    pub fn locked_out(&self, now: Tick) -> bool {
+        self.lockouts.door(now)
+    }
+
+    /// When [`Rules::tick`] is due for somebody who waits.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.pairs.next_deadline()
+    }
+
+    /// Whether the rules ask for an unlocked door now.
+    pub fn wants_open(&mut self, now: Tick, wall: WallTime) -> bool {
+        let at = self.clock.look(now, wall);
+        !self.lockdown && self.hours.wants_open(&self.book, &self.door, at)
+    }
+
+    /// What the rules say to a visit that ended well, with the factors so far.
+    pub fn judge(&mut self, now: Tick, wall: WallTime, d: &Decision, factors: Factors) -> Ruling {
+        let Some(person) = &d.person else {
+            return refused(Reason::NoMatch, "nobody was named");
+        };
+        if let Err(e) = self.reload() {
+            // What is known may be out of date: somebody may just have been shut out.
+            tracing::error!(error = %e, "people could not be read: nobody passes");
+            return refused(Reason::Degraded, "what is known of people cannot be read");
+        }
+        let at = self.clock.look(now, wall);
+        let none = Attributes::default();
+        let attributes = self.attributes.get(person).unwrap_or(&none);
+        let seen = Evidence {
+            lockdown: self.lockdown,
+            locked_out: self.lockouts.person(now, person),
+            entered_ms: self.presence.entered(person),
+            pin: factors.pin,
+            card: factors.card,
+            others: self.pairs.others(now, person),
+        };
+        let case = Case { now: at, person, attributes, door: &self.door, seen: &seen };
+        let Err(refusal) = self.book.decide(&case) else { return Ruling::Allowed };
+        match refusal.reason {
+            Reason::SecondFactor if self.factors && self.has_factors(attributes) => {
+                Ruling::Factor(self.book.factor_window)
+            }
+            Reason::TwoPerson => {
+                let needs: Vec<&str> = self.book.partners(attributes, &self.door).into_iter().collect();
+                let decision_ms = u64::try_from(d.at.since(d.began).as_millis()).unwrap_or(u64::MAX);
+                let who = (d.visit, person, decision_ms);
+                if self.pairs.wait(now, self.book.pair_window, who, attributes, &needs) {
+                    Ruling::Second
+                } else {
+                    Ruling::Refused(Refusal { rule: "this person waits for somebody else already".into(), ..refusal })
+                }
+            }
+            _ => Ruling::Refused(refusal),
+        }
+    }
+
+    fn has_factors(&self, who: &Attributes) -> bool {
+        self.book.demand(who, &self.door).met(who.pin.is_some(), who.card.is_some())
+    }
+
+    /// Takes in what was shown for a person; false when it is not that person's.
+    pub fn show(&self, person: &PersonId, shown: &Shown, factors: &mut Factors) -> bool {
+        let Some(attributes) = self.attributes.get(person) else { return false };
+        match (shown, &attributes.pin, &attributes.card) {
+            (Shown::Card(number), _, Some(card)) if pin::same(number.as_bytes(), card.as_bytes()) => {
+                factors.card = true;
+                true
+            }
+            (Shown::Pin(typed), Some(of), _) => match pin::check(of, typed) {
+                Ok(Typed::Wrong) => false,
+                Ok(right) => {
+                    factors.pin = true;
+                    factors.duress |= right == Typed::Duress;
+                    true
+                }
+                Err(e) => {
+                    tracing::error!(error = %e, "a PIN could not be checked");
+                    false
+                }
+            },
+            _ => false,
+        }
+    }
+
+    /// Somebody was let in; returns who goes along, for the record.
+    pub fn granted(&mut self, now: Tick, wall: WallTime, visit: VisitId, person: &PersonId) -> Vec<Event> {
+        let at = self.clock.look(now, wall);
+        self.hours.granted(&self.book, &self.door, at);
+        if self.passback() {
+            self.presence.granted(visit, person);
+        }
+        let attributes = self.attributes.get(person).cloned().unwrap_or_default();
+        let along = self.pairs.granted(now, person, &attributes);
+        along.into_iter().map(|c| Event::AccessPaired { visit: c.visit, person: c.person, with: visit }).collect()
+    }
+
+    /// The door was opened after a grant.
+    pub fn opened(&mut self, now: Tick, wall: WallTime, visit: VisitId) {
+        if !self.presence.opened(visit, wall.unix_ms) {
+            return;
+        }
+        let at = self.clock.look(now, wall);
+        if let Some(rule) = self.book.doors.get(&self.door).and_then(|d| d.anti_passback) {
+            self.presence.prune(|entered| rule.holds(&self.book.zone, entered, at));
+        }
+        self.keep(PRESENCE, &self.presence.to_text());
+    }
+
+    /// Charges how a visit ended; returns the pauses that begin.
+    pub fn charge(
+        &mut self,
+        now: Tick,
+        verdict: Verdict,
+        reason: Option<Reason>,
+        person: Option<&PersonId>,
+    ) -> Vec<Pause> {
+        let before = self.lockouts.clone();
+        let pauses = self.lockouts.charge(now, verdict, reason, person);
+        if self.lockouts != before {
+            self.keep(LOCKOUT, &self.lockouts.to_text(now));
+        }
+        pauses
+    }
+
+    fn passback(&self) -> bool {
+        self.book.doors.get(&self.door).is_some_and(|d| d.anti_passback.is_some())
+    }
+
+    /// Who waited for somebody and now does not.
+    fn alone(&self, c: Companion, reason: Reason, rule: &str) -> Event {
+        let (door, rule) = (self.door.clone(), Some(rule.to_owned()));
+        Event::AccessDenied { visit: c.visit, reason, door, person: Some(c.person), rule, decision_ms: c.decision_ms }
+    }
+
+    fn reload(&mut self) -> Result<(), PortError> {
+        self.stale |= self.people.changed()?;
+        if self.stale {
+            self.attributes = self.people.attributes()?;
+            self.stale = false;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, name: &str, text: &str) {
+        if let Err(e) = self.memory.put(name, text) {
+            tracing::error!(error = %e, name, "the door could not note something; a restart will not know it");
+        }
+    }
+}
+
+fn refused(reason: Reason, rule: &str) -> Ruling {
+    Ruling::Refused(Refusal { reason, rule: rule.into() })
+}
+
+/// The screen of a visit that ended well, as the rules have it.
+#[must_use]
+pub fn shown(screen: Screen, ruling: Option<&Ruling>) -> Screen {
+    let granted = screen.phase == Phase::Done && screen.verdict == Some(Verdict::Granted);
+    match ruling {
+        Some(Ruling::Refused(r)) if granted => Screen { verdict: Some(r.reason.verdict()), ..screen },
+        Some(Ruling::Factor(_)) if granted => {
+            Screen { phase: Phase::Looking, advice: Some(Advice::OtherWay), ..Screen::IDLE }
+        }
+        Some(Ruling::Second) if granted => {
+            Screen { verdict: Some(Verdict::TryAgain), advice: Some(Advice::OneAtATime), ..screen }
+        }
+        _ => screen,
+    }
+}
+
+/// For commands: the memory of a state directory.
+///
+/// # Errors
+/// It cannot be opened, or the order cannot be left.
+pub fn leave_order(state: &Path, order: &Order) -> Result<(), StoreError> {
+    DoorMemory::open(state)?.order(&order.text())
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;
