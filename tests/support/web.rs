@@ -36,15 +36,17 @@ pub fn script(live: f64, person: u64) -> Value {
 }
 
 /// Frames of a session from which on the script shows the actions.
-pub const NOD: usize = 70;
-pub const MOUTH: usize = 130;
+pub const NOD: usize = 100;
+pub const MOUTH: usize = 170;
 
-/// A picture, unlike that of any other `i` below 200.
+/// A picture, unlike that of any other `i` below 300.
 pub fn picture(i: u32) -> Vec<u8> {
     let picture = image::RgbImage::from_fn(320, 240, |x, y| {
         let wanders = if y < 120 { i * 320 / 200 } else { 0 };
         let on = ((x + wanders) / 40 + y / 8).is_multiple_of(2);
-        image::Rgb(if on { [170, 160, 150] } else { [90, 80, 70] })
+        // The pattern comes again after fifty; a repeated picture would be taken for an injection.
+        let dimmer = u8::try_from(i / 50 * 6).expect("few");
+        image::Rgb(if on { [170 - dimmer, 160 - dimmer, 150 - dimmer] } else { [90, 80, 70] })
     });
     let mut out = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut out, image::ImageFormat::Jpeg).expect("a picture");
@@ -67,6 +69,7 @@ pub fn scripted(dir: &Path, script: &Value) -> Vec<String> {
         "camera.kind=\"file\"".into(),
         format!("camera.path={frames:?}"),
         "prompt.kind=\"none\"".into(),
+        "web.session_fps=30".into(),
         "challenge.onset_min_ms=400".into(),
         "challenge.onset_max_ms=401".into(),
     ]
@@ -378,16 +381,18 @@ impl Client<'_> {
 /// Returns the result and every message before it.
 pub fn attend(socket: &mut Socket) -> (Value, Vec<Value>) {
     let (mut sent, mut heard) = (0_usize, Vec::new());
-    let mut goal = NOD - 10;
+    // Up to the frame before the next action slowly; when it is asked for, fast on to it and slowly past it.
+    let (mut goal, mut fast) = (NOD - 10, 0);
+    let mut last: Option<Instant> = None;
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        // Up to the frame before the next action slowly, then, when it is asked for, on to it and past it.
-        if sent < goal {
-            sent += 1;
-            let _the_verdict_may_be_there =
-                socket.send(Message::Binary(picture(u32::try_from(sent).expect("small")).into()));
+        let pace = Duration::from_millis(if sent < fast { 30 } else { 80 });
+        if sent < goal && last.is_none_or(|l| l.elapsed() >= pace) {
+            (sent, last) = (sent + 1, Some(Instant::now()));
+            let picture = Message::Binary(picture(u32::try_from(sent).expect("small")).into());
+            let _the_verdict_may_be_there = socket.send(picture);
         }
-        let Some(said) = hear(socket, Duration::from_millis(40)) else {
+        let Some(said) = hear(socket, Duration::from_millis(10)) else {
             if socket.can_write() {
                 continue;
             }
@@ -395,8 +400,8 @@ pub fn attend(socket: &mut Socket) -> (Value, Vec<Value>) {
         };
         match (said["type"].as_str(), said["action"].as_str()) {
             (Some("result"), _) => return (said, heard),
-            (Some("prompt"), Some("nod")) => goal = goal.max(MOUTH - 10),
-            (Some("prompt"), Some("mouth_open")) => goal = goal.max(199),
+            (Some("prompt"), Some("nod")) => (goal, fast) = (goal.max(MOUTH - 10), NOD),
+            (Some("prompt"), Some("mouth_open")) => (goal, fast) = (goal.max(299), MOUTH),
             _ => {}
         }
         heard.push(said);
