@@ -85,6 +85,8 @@ fn the_console_and_the_self_service_page_in_a_real_browser() {
             "web.self_service=true".into(),
             // The clip's order; at a door it is drawn.
             "challenge.sequence=[\"turn_left\",\"turn_right\"]".into(),
+            // A clip turns when it turns, and not when it is asked to.
+            "challenge.window_ms=10000".into(),
             "insecure.fixed_challenge=true".into(),
         ]
         .into()

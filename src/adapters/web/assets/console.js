@@ -46,6 +46,8 @@ async function logout() {
   leave = null;
   await post('/logout').catch(() => {});
   forget();
+  // Before the hash: its change shows the first page to whoever is still known here.
+  me = null;
   location.hash = '';
   await begin();
 }
