@@ -46,8 +46,3 @@ fn contact_button_and_key_on_real_lines_are_told_and_obeyed() {
 fn an_unplugged_camera_is_an_alarm_and_comes_back_and_another_one_is_refused() {
     scenario("unplug");
 }
-
-#[test]
-fn systemd_starts_watches_and_restarts_daemon_and_guard_without_network_and_clock() {
-    scenario("systemd");
-}
