@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 ///
 /// The web server, for somebody who is signed in and may open the door:
 ///
-/// ```ignore
+/// ```text
 /// // POST /api/v1/door/unlock, inside of tokio::task::spawn_blocking:
 /// let answer = commands.ask(Via::Web, &request_id, Command::Unlock);
 /// // answer.ok; answer.error says `lockdown`, `rate` or `failed`; answer.seq is the record's number.
