@@ -37,7 +37,7 @@ use crate::config::{Config, Faults, Inputs, load};
 use crate::ports::{PeopleStore, Person, PortError};
 use clap::{Args, Parser, Subcommand};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How a command ended when nothing broke.
@@ -132,14 +132,8 @@ fn config_inputs(globals: &Globals) -> Inputs {
         set: globals.set.clone(),
         state: globals.state.clone(),
         env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
-        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|d| opens(d)),
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
     }
-}
-
-/// False for a directory that is closed to this user: systemd (252) leaves it so when it has no credential to hand over.
-/// Nothing is lost by that: a credential that was meant and could not be loaded stops the unit before the program starts.
-fn opens(dir: &Path) -> bool {
-    !std::fs::read_dir(dir).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// The checked configuration, for every command that needs one.
