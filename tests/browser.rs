@@ -6,7 +6,7 @@
 
 mod support;
 #[path = "support/web.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod web;
 
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Commands from a real broker to the whole daemon, and what they do to the line.
 
 #[path = "support/broker.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod broker;
 
 use broker::{Broker, Message, Subscriber, left_out, wait_for};

@@ -79,6 +79,7 @@ impl Reader for LineReader {
             }
             let left = end.saturating_duration_since(Instant::now());
             if self.file {
+                // poll() calls a plain file always readable.
                 std::thread::sleep(left.min(LOOK));
             } else {
                 let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });

@@ -61,7 +61,6 @@ mv /var/lib/cardea/people.key /srv/cardea/people.key
 systemd-creds encrypt --with-key=host --name=people.key /srv/cardea/people.key /etc/credstore.encrypted/cardea.people.key
 
 # The chip, before the services want its line; where udev is missing its rule is carried out by hand.
-mount -t configfs configfs /sys/kernel/config 2>/dev/null || true
 # The helpers were written for scenarios, which go on after a fault.
 set +e
 source /hil/bench/guest/lib.sh
