@@ -36,6 +36,8 @@ pub struct Doorway {
     held_until: Option<Tick>,
     /// The rules ask for an unlocked door: office hours.
     office: bool,
+    /// A command locked the door within office hours: they are over until the next ones.
+    office_over: bool,
     /// Nobody is let in until it is taken back.
     lockdown: bool,
     /// Why the guard would not hold the door open: told once.
@@ -53,6 +55,7 @@ impl Doorway {
             next_lease: None,
             held_until: None,
             office: false,
+            office_over: false,
             lockdown: false,
             refused: None,
         }
@@ -91,7 +94,18 @@ impl Doorway {
     pub fn hold(&mut self, now: Tick, until: Option<Tick>, hands: &mut Hands<'_>) {
         self.held_until = until;
         self.next_lease = None;
-        self.step(now, DoorInput::HoldOpen { active: until.is_some() || self.office }, hands);
+        self.asked_open(now, hands);
+    }
+
+    /// A command locks the door: no hold, and no office hours until the next ones. The key switch stays as it is turned.
+    pub fn lock(&mut self, now: Tick, hands: &mut Hands<'_>) {
+        self.office_over = self.office;
+        self.hold(now, None, hands);
+    }
+
+    fn asked_open(&mut self, now: Tick, hands: &mut Hands<'_>) {
+        let active = self.held_until.is_some() || (self.office && !self.office_over);
+        self.step(now, DoorInput::HoldOpen { active }, hands);
     }
 
     /// News of an input.
@@ -153,8 +167,9 @@ impl Doorway {
             return;
         }
         self.office = open;
+        self.office_over = false;
         self.next_lease = None;
-        self.step(now, DoorInput::HoldOpen { active: open || self.held_until.is_some() }, hands);
+        self.asked_open(now, hands);
     }
 
     /// An edge of the line: a lease that ended must be asked for anew.
@@ -377,6 +392,41 @@ mod tests {
             *rig.records.borrow(),
             [Event::DoorOpened { by: crate::schema::event::OpenedBy::Command, visit: None }]
         );
+    }
+
+    #[test]
+    fn a_door_that_is_locked_by_a_command_in_office_hours_stays_so_until_the_next_ones() {
+        let mut rig = Rig::new(TamperAction::Lockdown);
+        let office = |rig: &mut Rig, ms, open| rig.with(|d, h| d.office_hours(Tick::from_millis(ms), open, h));
+        office(&mut rig, 0, true);
+        rig.tick(0);
+        assert_eq!(rig.guard.asked, ["hold_open"]);
+        rig.with(|d, h| d.lock(Tick::from_millis(500), h));
+        for ms in [500, 1500, 5000] {
+            office(&mut rig, ms, true);
+            rig.tick(ms);
+        }
+        assert_eq!(rig.guard.asked, ["hold_open"], "nobody renews");
+        office(&mut rig, 6000, false);
+        office(&mut rig, 7000, true);
+        rig.tick(7000);
+        assert_eq!(rig.guard.asked, ["hold_open", "hold_open"], "the next ones are kept");
+        // A hold is a command too, and newer.
+        rig.with(|d, h| d.lock(Tick::from_millis(7500), h));
+        rig.with(|d, h| d.hold(Tick::from_millis(8000), Some(Tick::from_millis(9000)), h));
+        rig.doorway.edge(&Edge {
+            number: 4,
+            at: Tick::from_millis(7500),
+            energised: false,
+            cause: EdgeCause::DoorOpen,
+            visit: None,
+        });
+        rig.tick(8000);
+        assert_eq!(rig.guard.asked.last(), Some(&"hold_open"));
+        assert_eq!(rig.guard.asked.len(), 3);
+        rig.tick(9000);
+        rig.tick(10_000);
+        assert_eq!(rig.guard.asked.len(), 3, "the hold is over, and so are the office hours");
     }
 
     #[test]

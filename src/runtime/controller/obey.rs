@@ -69,7 +69,7 @@ impl Controller {
         match command {
             Command::Unlock => self.unlock(turn, now),
             Command::Lock => {
-                self.at_the_door(|door, hands| door.hold(now, None, hands));
+                self.at_the_door(|door, hands| door.lock(now, hands));
                 // Ends a pulse; a lease that nobody renews ends by itself.
                 self.guard.door_opened().map_err(|e| e.to_string())
             }
