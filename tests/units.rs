@@ -62,6 +62,8 @@ fn systemd_finds_no_fault_in_the_units_and_their_drop_ins() {
         let here = text(unit).replace("/usr/bin/cardea", env!("CARGO_BIN_EXE_cardea"));
         std::fs::write(dir.path().join(unit), here).expect("a unit");
     }
+    let clock = dir.path().join("cardea-clock.service");
+    std::fs::copy(file("examples/cardea-clock.service"), &clock).expect("a unit");
     let drop_ins = dir.path().join("cardea.service.d");
     std::fs::create_dir(&drop_ins).expect("a directory");
     for name in ["cuda.conf", "csi.conf"] {
@@ -70,12 +72,21 @@ fn systemd_finds_no_fault_in_the_units_and_their_drop_ins() {
     let output = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=one"])
         .args(UNITS.map(|unit| dir.path().join(unit)))
+        .arg(clock)
         .env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()))
         .output()
         .expect("it runs");
     let told = said(&output);
     // Unknown directives are warnings to systemd, and mistakes here.
     assert!(output.status.success() && !told.contains(&dir.path().display().to_string()), "{told}");
+}
+
+#[test]
+fn the_mark_of_another_client_of_ntp_is_one_that_the_daemon_looks_for() {
+    let touched: Vec<String> = values("examples/cardea-clock.service", "ExecStart");
+    let marks = cardea::adapters::system::SYNCHRONIZED.map(|mark| format!("/usr/bin/touch {mark}"));
+    assert!(touched.len() == 1 && marks.contains(&touched[0]), "{touched:?}");
+    assert_eq!(values("examples/cardea-clock.service", "RuntimeDirectory"), ["cardea-clock"]);
 }
 
 #[test]

@@ -9,6 +9,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
+/// Files that stand while the clock is synchronised: systemd-timesyncd's, and that of
+/// `systemd/examples/cardea-clock.service` for machines with another client of NTP. Both directories are root's.
+pub const SYNCHRONIZED: [&str; 2] = ["/run/systemd/timesync/synchronized", "/run/cardea-clock/synchronized"];
+
 /// `CLOCK_MONOTONIC` and the calendar.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
@@ -24,7 +28,7 @@ impl Clock for SystemClock {
         let unix_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-        WallTime { unix_ms, synced: std::path::Path::new("/run/systemd/timesync/synchronized").exists() }
+        WallTime { unix_ms, synced: SYNCHRONIZED.iter().any(|mark| std::path::Path::new(mark).exists()) }
     }
 }
 
