@@ -179,12 +179,14 @@ impl Rate {
     }
 }
 
-/// The cookie's value.
+/// The cookie's value. Over TLS only the name with the prefix counts: the other one could have been set by whoever answers
+/// for a sibling of this host, or over plain HTTP, to log somebody into a login of theirs.
 #[must_use]
-pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub fn cookie(headers: &HeaderMap, tls: bool) -> Option<&str> {
+    let ours = if tls { COOKIE } else { COOKIE_PLAIN };
     let all = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     let mut pairs = all.flat_map(|v| v.split(';')).filter_map(|p| p.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE || *name == COOKIE_PLAIN).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == ours).map(|(_, value)| value)
 }
 
 /// The token of `Authorization: Bearer`.
@@ -252,7 +254,7 @@ fn caller(headers: &HeaderMap, method: &Method, app: &Arc<App>) -> Result<Option
         })?;
         return Ok(Some(Caller { name: format!("token:{}", token.name), role: token.role, csrf: None }));
     }
-    let Some(found) = cookie(headers).and_then(|c| app.logins.find(c, Instant::now())) else { return Ok(None) };
+    let Some(found) = cookie(headers, app.config.tls).and_then(|c| app.logins.find(c, Instant::now())) else { return Ok(None) };
     let sent = headers.get(CSRF).and_then(|v| v.to_str().ok());
     if !safe && sent != found.csrf.as_deref() {
         let detail = "unsafe requests with a cookie carry the header X-CSRF-Token; GET /api/v1/me tells it";
@@ -319,6 +321,13 @@ mod tests {
         assert!(websocket_origin(&headers(&[("host", "a")]), false).is_err(), "no origin and no token");
         assert!(websocket_origin(&headers(&[("host", "a")]), true).is_ok());
         assert!(websocket_origin(&headers(&[("host", "a"), ("origin", "https://b")]), true).is_err());
+    }
+
+    #[test]
+    fn over_tls_a_cookie_that_another_host_could_have_set_is_none_of_ours() {
+        let both = headers(&[("cookie", "cardea=forged; __Host-cardea=ours")]);
+        assert_eq!((cookie(&both, true), cookie(&both, false)), (Some("ours"), Some("forged")));
+        assert_eq!(cookie(&headers(&[("cookie", "cardea=forged")]), true), None);
     }
 
     #[test]

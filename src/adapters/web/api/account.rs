@@ -196,7 +196,7 @@ fn set_cookie(app: &Shared, value: &str, seconds: u64) -> [(header::HeaderName, 
 /// Ends the login.
 #[utoipa::path(post, path = "/api/v1/logout", tag = "account", responses((status = 204)), security(("login" = [])))]
 pub async fn logout(State(app): At, _caller: Caller, headers: HeaderMap) -> Result<Response, Problem> {
-    if let Some(cookie) = auth::cookie(&headers) {
+    if let Some(cookie) = auth::cookie(&headers, app.config.tls) {
         app.logins.end(cookie);
     }
     Ok((StatusCode::NO_CONTENT, set_cookie(&app, "", 0)).into_response())
