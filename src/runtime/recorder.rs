@@ -210,7 +210,7 @@ fn tell(listeners: &Listeners, record: &Record, kind: &str) {
         // A reader that has gone away is no reason to stop a door.
         let _closed = writeln!(out, "{}", record.text()).and_then(|()| out.flush());
     }
-    tracing::info!(seq = record.seq, event = kind, "record");
+    tracing::info!(seq = record.seq, event = kind, "{kind}");
 }
 
 #[cfg(test)]
