@@ -46,3 +46,8 @@ fn contact_button_and_key_on_real_lines_are_told_and_obeyed() {
 fn an_unplugged_camera_is_an_alarm_and_comes_back_and_another_one_is_refused() {
     scenario("unplug");
 }
+
+#[test]
+fn under_systemd_the_terminal_starts_restarts_and_stops_with_the_line_inactive() {
+    scenario("systemd");
+}

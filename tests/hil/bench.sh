@@ -15,7 +15,7 @@ data=${CARDEA_SHARED:-$repo/../shared}/data
 [ -d "$data" ] || die 69 "there is no $data; set CARDEA_SHARED to the folder with the evaluation data"
 command -v ffmpeg >/dev/null || die 69 "ffmpeg is missing; run scripts/setup.sh"
 
-case " $* " in *" gpio "* | *" inputs "* | *" lights "* | *" systemd "*) "$HIL/prepare.sh" gpio ;; *) "$HIL/prepare.sh" ;; esac
+case " $* " in *" gpio "* | *" inputs "* | *" terminal "* | *" lights "* | *" systemd "*) "$HIL/prepare.sh" gpio ;; *) "$HIL/prepare.sh" ;; esac
 
 out=${HIL_OUT:-$(mktemp -d "${TMPDIR:-/tmp}/cardea-hil-XXXXXX")}
 mkdir -p "$out"

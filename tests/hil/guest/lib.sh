@@ -10,7 +10,7 @@ note() { echo "[$(now)] $*"; }
 fault() { faults=$((faults + 1)); note "FAULT: $*"; }
 # `check WHAT COMMAND...`: what must hold now.
 check() { local what=$1; shift; if "$@"; then note "ok: $what"; else fault "$what"; fi; }
-# `within SECONDS WHAT COMMAND...`: what must come to hold; seconds of the guest's own clock.
+# `within SECONDS WHAT COMMAND...`: what must come to hold; seconds of the guest's own clock. Looks each EVERY seconds.
 within() {
   local limit=$1 what=$2 begun
   shift 2
@@ -20,7 +20,7 @@ within() {
       fault "$what: not within $limit s"
       return 1
     fi
-    sleep 0.1
+    sleep "${EVERY:-0.1}"
   done
   note "ok: $what, after $(awk -v a="$begun" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }') s"
 }
