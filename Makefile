@@ -14,6 +14,8 @@
 # make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
 FEATURES := --features v4l2,panel,drm
+# What armv7 boards run instead of ONNX Runtime is tested beside it.
+TESTED := --features v4l2,panel,drm,tract
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := models/cache
 
@@ -43,12 +45,12 @@ setup:
 # By cost: seconds, then the one compilation that clippy, check and rustdoc share.
 lint: lint-quick
 	@echo "== clippy" >&2
-	cargo clippy $(FEATURES) --all-targets -- -D warnings
+	cargo clippy $(TESTED) --all-targets -- -D warnings
 	@echo "== without features, and with those that no test runs" >&2
 	cargo check
 	cargo check --features rppal,xnnpack,cuda,tensorrt,tract
 	@echo "== documentation" >&2
-	RUSTDOCFLAGS="-D warnings" cargo doc $(FEATURES) --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc $(TESTED) --no-deps --document-private-items --quiet
 
 lint-quick: deny-tool
 	@echo "== format, the test runner's own tests, licences and sources" >&2
@@ -106,7 +108,7 @@ bench: setup models
 
 hil: setup models
 	cargo build $(FEATURES)
-	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display systemd
+	@CARDEA_BIN=$(abspath $(TARGET))/debug/cardea tests/hil/bench.sh hello camera unplug door strangers display systemd terminal
 
 # The networks stay outside of the package, ONNX Runtime is part of it: docs/decisions.md says why.
 deb: setup models deb-tool

@@ -254,3 +254,30 @@ fn a_network_with_other_outputs_is_refused() {
     copy.swap("minifasnet_v2", b"not a network");
     assert!(copy.load().err().unwrap().contains("minifasnet_v2"));
 }
+
+/// Of armv7 boards, where there is no ONNX Runtime; here both are, and can be held against each other.
+#[cfg(feature = "tract")]
+#[test]
+fn tract_gives_what_onnx_runtime_gives_and_reads_no_file_that_lacks_an_output() {
+    let copy = Copy::of("registry");
+    let on_tract = Settings { provider: Provider::Tract, ..settings(copy.dir.path(), Path::new("/nowhere")) };
+    let mut tract = OrtEngine::load(&copy.pack, &on_tract).unwrap();
+    let mut runtime = copy.load().unwrap();
+    assert_eq!(tract.loaded().len(), copy.pack.models.len());
+    for model in &copy.pack.models {
+        let shape = model.net.input.shape;
+        let input = Array4::from_shape_fn(shape, |(_, c, y, x)| ((c * 31 + y * 7 + x * 3) % 256) as f32 / 255.0);
+        let (a, b) = (tract.run(model.net.id, input.view()).unwrap(), runtime.run(model.net.id, input.view()).unwrap());
+        assert_eq!(a.len(), model.net.outputs.len());
+        for (a, b) in a.iter().zip(&b) {
+            assert_eq!(a.shape(), b.shape(), "{}", model.net.name);
+            let largest = b.iter().fold(1.0_f32, |m, v| m.max(v.abs()));
+            let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-3 * largest, "{}: {off} of {largest}", model.net.name);
+        }
+    }
+    let mut lacking = Copy::of("registry");
+    lacking.pack.models[0].net.outputs[0] = "no_such_output".into();
+    let e = OrtEngine::load(&lacking.pack, &on_tract).err().unwrap().to_string();
+    assert!(e.contains("no_such_output"), "{e}");
+}

@@ -24,15 +24,12 @@ KINDS = [UNIT, PROPERTY, BROKER, PROCESSES, CLIPS, BENCH, INTEGRATION, DOC]
 KIND_OF_FILE = {
     "broker": BROKER,
     "commands": BROKER,
-    "commands": BROKER,
     "processes": PROCESSES,
     "kills": PROCESSES,
     "store_kills": PROCESSES,
     "cameras": PROCESSES,
     "demo": PROCESSES,
     "daemon": PROCESSES,
-    "web": PROCESSES,
-    "browser": PROCESSES,
     "web": PROCESSES,
     "browser": PROCESSES,
     "clips": CLIPS,
@@ -166,7 +163,7 @@ def table(run: Run, expected: dict) -> str:
 def main() -> int:
     expected = read_expected(EXPECTED.read_text())
     without = os.environ.get("CARDEA_TEST_WITHOUT", "")
-    command = ["cargo", "test", "--features", "v4l2,panel,drm", "--no-fail-fast"]
+    command = ["cargo", "test", "--features", "v4l2,panel,drm,tract", "--no-fail-fast"]
     if without:
         # Shows what tests that passed have printed: which of them were left out.
         command += ["--", "--show-output"]
