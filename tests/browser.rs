@@ -4,57 +4,17 @@
 //!
 //! Needs chromium, ffmpeg, `make browser-tools` and the folder with the evaluation data. Screenshots: target/browser/shots.
 
+#[path = "support/film.rs"]
+mod film;
 mod support;
 #[path = "support/web.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod web;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use web::Terminal;
-
-fn ffmpeg(args: &[&str], out: &Path) {
-    let status = Command::new("ffmpeg")
-        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
-        .args(args)
-        .args(["-r", "30", "-c:v", "mjpeg", "-q:v", "3"])
-        .arg(out)
-        .status();
-    assert!(status.expect("ffmpeg starts").success());
-}
-
-/// He looks ahead for seven seconds, turns his head to his left, looks ahead, turns to his right and looks ahead again:
-/// parts of one clip, some of them also backwards, so that there is time to be asked.
-fn performance(video: &Path, out: &Path) {
-    let mut parts = Vec::new();
-    let mut add = |from: u32, to: u32, back: bool| {
-        let n = parts.len();
-        let turn = if back { ",reverse" } else { "" };
-        parts.push(format!("[0:v]trim=start_frame={from}:end_frame={to},setpts=PTS-STARTPTS{turn}[p{n}]"));
-    };
-    for _ in 0..2 {
-        add(0, 50, false);
-        add(0, 50, true);
-    }
-    add(0, 124, false);
-    add(100, 124, true);
-    add(100, 199, false);
-    for _ in 0..3 {
-        add(170, 199, true);
-        add(170, 199, false);
-    }
-    let all: String = (0..parts.len()).map(|n| format!("[p{n}]")).collect();
-    // A sensor's noise: no picture that comes twice is the same, else the visit rightly takes it for an injection.
-    let filter = format!("{};{all}concat=n={}:v=1,noise=alls=4:allf=t[out]", parts.join(";"), parts.len());
-    ffmpeg(&["-i", &video.display().to_string(), "-filter_complex", &filter, "-map", "[out]"], out);
-}
-
-fn python() -> PathBuf {
-    let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/browser/venv/bin/python");
-    assert!(python.is_file(), "{} is missing; run: make browser-tools", python.display());
-    python
-}
 
 #[test]
 fn the_console_and_the_self_service_page_in_a_real_browser() {
@@ -65,12 +25,8 @@ fn the_console_and_the_self_service_page_in_a_real_browser() {
     let data = support::shared().join("data");
     let work = tempfile::tempdir().expect("a directory");
     let (clip, photo) = (work.path().join("known.mjpeg"), work.path().join("photo.mjpeg"));
-    performance(&data.join("video/live_turn_p04.mov"), &clip);
-    // A hand that holds a photo trembles.
-    let print = data.join("pads/nuaa/print/0001_00_00_01_0.jpg").display().to_string();
-    let trembles =
-        "crop=w=iw*0.94:h=ih*0.94:x='iw*0.03+iw*0.02*sin(t*2.1)':y='ih*0.03+ih*0.02*sin(t*1.3)',noise=alls=4:allf=t";
-    ffmpeg(&["-loop", "1", "-framerate", "30", "-t", "20", "-i", &print, "-vf", trembles], &photo);
+    film::performance(&data.join("video/live_turn_p04.mov"), &clip);
+    film::photo(&data.join("pads/nuaa/print/0001_00_00_01_0.jpg"), &photo);
     let t = Terminal::start(|dir| {
         let frames = dir.join("frames");
         std::fs::create_dir_all(&frames).expect("a directory");
@@ -95,7 +51,7 @@ fn the_console_and_the_self_service_page_in_a_real_browser() {
     std::fs::create_dir_all(&shots).expect("a directory");
     let code = std::fs::read_to_string(t.state().join("setup-code")).expect("a set-up code");
     let file = |p: &str| data.join(p).display().to_string();
-    let out = Command::new(python())
+    let out = Command::new(film::python())
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/console.py"))
         .args(["--url", &t.url("/"), "--code", code.trim()])
         .args(["--clip", &clip.display().to_string(), "--photo-clip", &photo.display().to_string()])

@@ -520,6 +520,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             scripted_models: raw.insecure.scripted_models,
             fixed_challenge: raw.insecure.fixed_challenge,
             max_frame_age: Some(ms(raw.insecure.max_frame_age_ms)).filter(|age| *age > ms(500)),
+            compat_plain_http: raw.insecure.compat_plain_http,
             trust_clock: raw.insecure.trust_clock,
         },
     }

@@ -4,6 +4,7 @@
 //! out of the merge, so that it does not raise a second fault against its neighbours.
 
 use super::check::check;
+use super::compat;
 use super::fault::{Fault, Faults, Origin, Origins, nearest};
 use super::keys::{Key, keys};
 use super::raw::{RESERVED, Raw};
@@ -97,7 +98,10 @@ pub fn merge(inputs: &Inputs) -> Merged {
         reader.insert("store.dir", Value::String(dir.to_string_lossy().into_owned()), Origin::State);
     }
     match Raw::deserialize(reader.table) {
-        Ok(raw) => Merged { raw, origins: reader.origins, faults: reader.faults },
+        Ok(mut raw) => {
+            compat::ports(&mut raw.web.compat, &inputs.env, &mut reader.origins, &mut reader.faults);
+            Merged { raw, origins: reader.origins, faults: reader.faults }
+        }
         Err(e) => {
             // Every value was accepted on its own, so this is a fault of this file rather than of the user's.
             reader.faults.push(Fault::at(&Origin::Default, "", format!("merging failed: {e}; please report this")));

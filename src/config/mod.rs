@@ -11,6 +11,7 @@ pub mod sections;
 mod show;
 #[cfg(test)]
 mod tests;
+mod compat;
 mod web;
 
 pub use check::LANGUAGES;

@@ -641,6 +641,8 @@ pub struct RawInsecure {
     /// Frames up to so many milliseconds old are decided on, and from 2 a second: for machines that emulate others. Whoever delays frames chooses the moment.
     #[schemars(range(min = 500, max = 10_000))]
     pub max_frame_age_ms: u64,
+    /// Listeners of `[web.compat]` may speak plain HTTP on other addresses than loopback: faces and passwords can be read on the way.
+    pub compat_plain_http: bool,
     /// A clock that nobody is known to discipline counts as right for commands with times. Whoever sets it back replays nothing, but makes old commands young.
     pub trust_clock: bool,
 }
@@ -654,6 +656,7 @@ impl Default for RawInsecure {
             scripted_models: false,
             fixed_challenge: false,
             max_frame_age_ms: 500,
+            compat_plain_http: false,
             trust_clock: false,
         }
     }

@@ -4,6 +4,7 @@ pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
 };
+pub use super::compat::{CompatConfig, Cors, Listener, Seed};
 pub use super::web::WebConfig;
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
@@ -469,6 +470,8 @@ pub struct Insecure {
     pub fixed_challenge: bool,
     /// `insecure.max_frame_age_ms`, when it is over the 500 of every door.
     pub max_frame_age: Option<Duration>,
+    /// `insecure.compat_plain_http`: listeners of `[web.compat]` speak plain HTTP off loopback.
+    pub compat_plain_http: bool,
     /// `insecure.trust_clock`: a clock that nobody is known to discipline counts as right for commands with times.
     pub trust_clock: bool,
 }
@@ -484,6 +487,7 @@ impl Insecure {
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
             ("max_frame_age_ms", self.max_frame_age.is_some()),
+            ("compat_plain_http", self.compat_plain_http),
             ("trust_clock", self.trust_clock),
         ]
         .into_iter()

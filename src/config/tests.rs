@@ -1,4 +1,4 @@
-use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, Provider};
+use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, Provider, Seed};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -419,6 +419,44 @@ fn every_profile_of_the_source_tree_is_without_fault() {
     for file in profiles {
         let loaded = load(&Inputs { file: Some(file.clone()), ..Inputs::default() });
         assert!(loaded.is_ok(), "{}: {}", file.display(), loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn listeners_for_other_clients_are_off_on_loopback_and_have_ports_of_their_own() {
+    let one = |text: &str, key: &str| {
+        let told = faults(&format!("web.enabled = true\n{text}"));
+        assert!(told.len() == 1 && told[0].contains(key), "{text}: {told:?}");
+    };
+    assert!(from_text("web.enabled = true").web().compat.listeners.is_empty());
+    let all: String = Seed::ALL.iter().map(|s| format!("{}\n", s.key("enabled = true"))).collect();
+    let config = from_text(&format!("web.enabled = true\n{all}"));
+    let at: Vec<String> = config.web().compat.listeners.iter().map(|l| format!("{} {}", l.listen, l.tls)).collect();
+    let expected = ["5000 false", "8000 false", "5002 false", "5001 false", "5555 true", "5003 false"];
+    assert_eq!(at, expected.map(|e| format!("127.0.0.1:{e}")));
+    let told = faults("web.compat.s1.enabled = true");
+    assert!(told.len() == 1 && told[0].contains("needs web.enabled"), "{told:?}");
+    one("web.compat.s1.enabled = true\nweb.compat.s1.listen = '0.0.0.0:8000'", "insecure.compat_plain_http");
+    one("web.compat.s1.enabled = true\nweb.compat.s1.listen = '127.0.0.1:8443'\nweb.listen = '127.0.0.1:8443'", "web.listen has");
+    one("web.compat.s1.listen = 'localhost'", "web.compat.s1.listen");
+    one("web.compat.s3.cors_origins = ['app.example.org']", "web.compat.s3.cors_origins");
+    one("web.compat.s3.cors_origins = ['https://app.example.org/']", "web.compat.s3.cors_origins");
+    one("web.compat.s2.sequence = ['turn_left', 'jump']", "`jump`");
+    let open = "web.enabled = true\nweb.compat.s1.enabled = true\nweb.compat.s1.listen = '0.0.0.0:8000'\n\
+        insecure.compat_plain_http = true";
+    assert!(from_text(open).insecure().in_force().contains(&"compat_plain_http"));
+}
+
+#[test]
+fn a_listeners_port_comes_from_the_variable_that_its_owner_names() {
+    let text = "[web]\nenabled = true\n[web.compat.s1]\nenabled = true\nport_env = 'PORT'";
+    let (_dir, inputs) = house(&[("cardea.toml", text)]);
+    let with = |port: &str| Inputs { env: vec![("PORT".into(), port.into())], ..inputs.clone() };
+    let port = |inputs: &Inputs| load(inputs).unwrap().web().compat.listeners[0].listen.port();
+    assert_eq!((port(&inputs), port(&with("9000"))), (8000, 9000));
+    for bad in ["", "http", "0", "65536"] {
+        let told = load(&with(bad)).unwrap_err().to_string();
+        assert!(told.contains("PORT") && told.contains("web.compat.s1.listen"), "{told}");
     }
 }
 

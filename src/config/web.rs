@@ -1,6 +1,7 @@
 //! `[web]` in both forms: as it is typed and as it was checked, with the rules between its keys.
 
 use super::check::Checker;
+use super::compat::{self, CompatConfig, RawCompat};
 use super::raw::Raw;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ pub struct RawWeb {
     /// Greatest upload of pictures, in megabytes.
     #[schemars(range(min = 1, max = 64))]
     pub upload_mb: u64,
+    /// Listeners for clients of other systems.
+    pub compat: RawCompat,
 }
 
 impl Default for RawWeb {
@@ -75,6 +78,7 @@ impl Default for RawWeb {
             token_ttl_s: 60,
             login_hours: 12,
             upload_mb: 16,
+            compat: RawCompat::default(),
         }
     }
 }
@@ -112,6 +116,8 @@ pub struct WebConfig {
     pub login: Duration,
     /// `web.upload_mb` in bytes.
     pub upload_bytes: usize,
+    /// `[web.compat]`.
+    pub compat: CompatConfig,
 }
 
 pub(super) fn check(c: &mut Checker<'_>, raw: &Raw) {
@@ -129,6 +135,7 @@ pub(super) fn check(c: &mut Checker<'_>, raw: &Raw) {
     if web.cert_file.is_some() != web.key_file.is_some() {
         c.fault_between("web.cert_file", "web.key_file", "certificate and key come together: set both or neither");
     }
+    compat::check(c, raw);
     for name in &web.names {
         if !is_host(name) {
             c.fault("web.names", format!("`{name}` is neither the name of a host nor an address"));
@@ -164,5 +171,6 @@ pub(super) fn build(raw: &RawWeb) -> WebConfig {
         token_ttl: Duration::from_secs(raw.token_ttl_s),
         login: Duration::from_secs(raw.login_hours * 3600),
         upload_bytes: usize::try_from(raw.upload_mb << 20).unwrap_or(16 << 20),
+        compat: compat::build(&raw.compat),
     }
 }

@@ -17,6 +17,8 @@ pub enum Onset {
     After(Duration),
     /// At this point of a recording's clock; at once when that is past.
     At(Tick),
+    /// With the gate before it, whatever the head does then: the client shows the next step by itself.
+    AtOnce,
 }
 
 /// One action asked for.

@@ -4,23 +4,28 @@
 //! It is not the door's watch thread and shares nothing with it but the processor, and that at a lower priority. What it
 //! knows of a session is in one entry of a map, which goes when the hub says that the session ended.
 
-use super::engine::{self, Engine, Judge};
+mod live;
+mod manner;
+mod words;
+
+use super::engine::{Engine, Judge};
 use super::enrolment::{self, Taken};
 use super::recorder::Recorder;
 use crate::adapters::store::EncryptedPeople;
 use crate::adapters::system::random;
-use crate::adapters::web::hub::{Ask, ChallengeAsk, EnrolAsk, EnrolDone, Hub, Outcome, RefusedPicture, Work};
+use crate::adapters::web::hub::{Ask, EnrolAsk, EnrolDone, Hub, Outcome, RefusedPicture, Work};
 use crate::base::time::{Clock, Tick};
 use crate::config::Config;
 use crate::domain::gallery::Gallery;
-use crate::domain::screen::{Advice, Phase, Screen};
-use crate::domain::visit::{ChallengeSource, Decision, Effect, Input, Policy, Visit};
+use crate::domain::screen::Phase;
+use crate::domain::visit::{Decision, Effect, Input, Policy};
 use crate::ports::{PeopleStore, Person, PortError, Recovery};
-use crate::schema::event::{Event, Goal, Reason, Verdict};
+use crate::schema::event::{Event, Goal, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::record::hex;
 use crate::vision::frame::Frame;
-use crate::vision::pipeline::{Memory, VisionError};
+use crate::vision::pipeline::VisionError;
+use live::Live;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -29,15 +34,6 @@ use std::time::Duration;
 
 /// Visits of web sessions count from here, those of the door from 1: both stand in one journal.
 const FIRST_VISIT: u64 = 1 << 32;
-/// Browsers send two to ten pictures a second, and there is a network in between.
-const MIN_FPS: f32 = 2.0;
-const MAX_AGE: Duration = Duration::from_millis(1500);
-const MAX_GAP: Duration = Duration::from_millis(1200);
-/// Somebody at home reads the prompt on a page: an action may take this long.
-const WINDOW: Duration = Duration::from_secs(5);
-const CHALLENGE_LIMIT: Duration = Duration::from_secs(30);
-const ASSESS_LIMIT: Duration = Duration::from_secs(20);
-const REMATCH_LIMIT: Duration = Duration::from_secs(6);
 /// Deadlines of visits are looked at this often while no picture comes.
 const TURN: Duration = Duration::from_millis(100);
 /// The people are looked for anew this often at most.
@@ -55,15 +51,6 @@ pub struct Worker {
     pub recorder: Recorder,
     pub clock: Arc<dyn Clock>,
     pub state: PathBuf,
-}
-
-/// One session's part.
-#[derive(Default)]
-struct Live {
-    visit: Option<Visit>,
-    memory: Memory,
-    target: Option<Gallery>,
-    frames: u64,
 }
 
 /// Who is enrolled, as of the last look.
@@ -104,15 +91,25 @@ impl Worker {
                 Work::Enrol(ask, reply) => {
                     let _gone = reply.send(self.enrol(&mut known, ask));
                 }
-                Work::Frame { id, ask, frame } => {
+                Work::Frame { id, ask, frame, reply } => {
                     // It may have ended while its picture was handed over.
                     if self.hub.status(&id).is_some_and(|s| s.outcome.is_none()) {
                         let mut live = all.remove(&id).unwrap_or_default();
-                        if live.visit.is_none() {
+                        if live.needs_visit() {
                             visits += 1;
-                            live.visit = Some(self.begin(&mut known, &ask, &live, VisitId(visits))?);
+                            let policy = self.policy(&mut known, &ask, &live)?;
+                            self.recorder.record(Event::SessionStarted {
+                                visit: VisitId(visits),
+                                goal: ask.goal,
+                                by: ask.by.clone(),
+                            });
+                            live.begin(&ask, policy, VisitId(visits), random()?);
                         }
                         self.look(&id, &mut live, &frame)?;
+                        self.hub.tell_look(&id, &live.look);
+                        if let Some(reply) = reply {
+                            let _gone = reply.send(live.look.clone());
+                        }
                         all.insert(id, live);
                     }
                 }
@@ -121,7 +118,8 @@ impl Worker {
             for (id, live) in &mut all {
                 if let Some(v) = live.visit.as_mut().filter(|v| v.next_deadline().is_some_and(|d| now >= d)) {
                     let effects = v.handle(now, Input::Time);
-                    self.carry_out(id, effects);
+                    self.carry_out(id, live, effects);
+                    self.hub.tell_look(id, &live.look);
                 }
             }
             let targets = all.values().filter(|l| l.target.is_some()).count();
@@ -155,7 +153,8 @@ impl Worker {
         }
     }
 
-    fn begin(&self, known: &mut Known, ask: &Ask, live: &Live, id: VisitId) -> Result<Visit, PortError> {
+    /// What a visit of this session is judged by.
+    fn policy(&self, known: &mut Known, ask: &Ask, live: &Live) -> Result<Policy, PortError> {
         self.renew(known);
         let (gallery, templates) = match (ask.goal, &ask.person, &live.target) {
             (Goal::Identify, ..) => (known.gallery.clone(), known.templates),
@@ -164,20 +163,18 @@ impl Worker {
             (Goal::Verify, None, Some(target)) => (Arc::new(target.clone()), 1),
             (Goal::Verify, None, None) | (Goal::Liveness, ..) => (Arc::new(self.engine.gallery(&[]).0), 1),
         };
-        let challenge = challenge(&self.config, ask.challenge.as_ref());
+        let challenge = manner::challenge(&self.config, ask);
         let mut policy = self.engine.policy(&self.config, ask.goal, gallery, templates, challenge)?;
         if ask.person.is_some() || ask.goal == Goal::Identify {
             policy.cannot = known.cannot.clone();
         }
-        adapt(&mut policy);
-        self.recorder.record(Event::SessionStarted { visit: id, goal: ask.goal, by: ask.by.clone() });
-        Ok(Visit::new(Arc::new(policy), id, random()?))
+        manner::adapt(&mut policy, &ask.manner);
+        Ok(policy)
     }
 
     /// One picture of one session.
     fn look(&mut self, id: &str, live: &mut Live, frame: &Frame) -> Result<(), PortError> {
-        let Some(visit) = &mut live.visit else { return Ok(()) };
-        let wants = visit.wants(frame.captured);
+        let wants = live.wants(frame.captured);
         self.engine.pipeline.swap(&mut live.memory);
         let seen = self.engine.pipeline.observe(frame, wants);
         self.engine.pipeline.swap(&mut live.memory);
@@ -185,6 +182,7 @@ impl Worker {
             Ok(o) => o,
             Err(VisionError::Decode(e)) => {
                 tracing::debug!(error = %e, "a picture of a session could not be decoded");
+                live.look.broken = true;
                 self.hub.tell(
                     id,
                     json!({"type": "error", "code": "picture", "detail": "it cannot be decoded"}).to_string(),
@@ -196,8 +194,7 @@ impl Worker {
                 return Err(PortError::new("look at a session", e, "run `cardea models verify`", Recovery::Fatal));
             }
         };
-        live.frames += 1;
-        let effects = visit.handle(self.clock.now(), Input::Seen(&observation));
+        let effects = live.see(self.clock.now(), &observation, frame);
         let decided = effects.iter().any(|e| matches!(e, Effect::Decided(_)));
         if !decided {
             // Where the face is, as parts of the picture, so that a page can draw it; nothing about whose it is.
@@ -205,28 +202,39 @@ impl Worker {
             let rect = face.map(|r| [r.x, r.y, r.w, r.h].map(f32::round));
             self.hub.tell(
                 id,
-                json!({"type": "progress", "frames": live.frames, "faces": observation.faces, "box": rect}).to_string(),
+                json!({"type": "progress", "frames": live.look.frames, "faces": observation.faces, "box": rect}).to_string(),
             );
         }
-        self.carry_out(id, effects);
+        self.carry_out(id, live, effects);
         Ok(())
     }
 
-    fn carry_out(&self, id: &str, effects: Vec<Effect>) {
+    fn carry_out(&self, id: &str, live: &mut Live, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 // What the verdict is comes as the result.
                 Effect::Show(screen) if screen.phase == Phase::Done => {}
-                Effect::Show(screen) => self.hub.tell(id, prompt(&screen)),
+                Effect::Show(screen) => {
+                    live.show(&screen);
+                    self.hub.tell(id, words::prompt(&screen));
+                }
                 // One record at the beginning and one at the end: a hundred sessions must not keep the door's own waiting.
                 Effect::Record(event @ Event::VisitEnded { .. }) => self.recorder.record(event),
                 Effect::Record(_) => {}
-                Effect::Decided(d) => self.decided(id, d),
+                Effect::Decided(d) => self.decided(id, live, d),
             }
         }
     }
 
-    fn decided(&self, id: &str, d: Decision) {
+    fn decided(&self, id: &str, live: &mut Live, d: Decision) {
+        let granted = d.verdict == Verdict::Granted;
+        let person = d.person.filter(|p| granted && p.as_str() != TARGET);
+        let advice = words::advice_for(d.verdict, d.reason);
+        let outcome = Outcome { verdict: d.verdict, reason: d.reason, person, advice };
+        live.look.outcome = Some(outcome.clone());
+        if live.goes_on(d.verdict) {
+            return self.hub.count(d.verdict);
+        }
         let jti = match random::<16>() {
             Ok(bytes) => hex(&bytes),
             Err(e) => {
@@ -235,10 +243,7 @@ impl Worker {
                 return;
             }
         };
-        let granted = d.verdict == Verdict::Granted;
-        let person = d.person.filter(|p| granted && p.as_str() != TARGET);
-        let outcome = Outcome { verdict: d.verdict, reason: d.reason, person, advice: advice_for(d.verdict, d.reason) };
-        self.hub.finish(id, outcome, jti, self.clock.wall().unix_ms / 1000);
+        live.look.token = self.hub.finish(id, outcome, jti, self.clock.wall().unix_ms / 1000);
     }
 
     /// A gallery of the one face in a picture.
@@ -291,90 +296,6 @@ impl Worker {
             person: r.person,
         });
         Ok(EnrolDone { person: ask.person, templates, accepted, refused: refused.collect(), seq })
-    }
-}
-
-/// What is different for somebody at the other end of a network. Thresholds are not.
-fn adapt(policy: &mut Policy) {
-    policy.min_fps = MIN_FPS;
-    policy.max_age = policy.max_age.max(MAX_AGE);
-    policy.max_gap = MAX_GAP;
-    policy.challenge_limit = policy.challenge_limit.max(CHALLENGE_LIMIT);
-    policy.assess_limit = ASSESS_LIMIT;
-    policy.rematch_limit = REMATCH_LIMIT;
-    policy.mirrored = false;
-}
-
-fn challenge(config: &Config, asked: Option<&ChallengeAsk>) -> ChallengeSource {
-    let wide = |mut deck: crate::domain::challenge::Deck| {
-        deck.window = deck.window.max(WINDOW);
-        deck
-    };
-    match asked {
-        None => match engine::challenge(config) {
-            ChallengeSource::Draw(d) => ChallengeSource::Draw(wide(d)),
-            ChallengeSource::StepUp(d) => ChallengeSource::StepUp(wide(d)),
-            ChallengeSource::Fixed { deck, order, onsets } => {
-                ChallengeSource::Fixed { deck: wide(deck), order, onsets }
-            }
-            other => other,
-        },
-        Some(c) => {
-            let mut deck = wide(engine::deck(config));
-            if c.fixed {
-                return ChallengeSource::Fixed { deck, order: c.actions.clone(), onsets: Vec::new() };
-            }
-            deck.actions.clear();
-            for (action, _) in &c.actions {
-                if !deck.actions.contains(action) {
-                    deck.actions.push(*action);
-                }
-            }
-            deck.blinks = c.actions.iter().map(|(_, n)| *n).max().unwrap_or(1);
-            deck.count = deck.count.min(deck.actions.len());
-            ChallengeSource::Draw(deck)
-        }
-    }
-}
-
-/// A screen as a client hears it.
-fn prompt(s: &Screen) -> String {
-    let phase = match s.phase {
-        Phase::Idle => "idle",
-        Phase::Looking => "looking",
-        Phase::Challenge => "challenge",
-        Phase::Light => "light",
-        Phase::Done => "done",
-        Phase::Unavailable => "unavailable",
-    };
-    json!({
-        "type": "prompt", "phase": phase, "action": s.action.map(|a| a.name()), "left": s.left,
-        "step": s.progress.0, "of": s.progress.1, "window_ms": s.window_ms, "advice": s.advice.map(advice),
-    })
-    .to_string()
-}
-
-fn advice(a: Advice) -> &'static str {
-    match a {
-        Advice::ComeCloser => "come_closer",
-        Advice::HoldStill => "hold_still",
-        Advice::MoreLight => "more_light",
-        Advice::LessLight => "less_light",
-        Advice::FaceTheCamera => "face_the_camera",
-        Advice::OneAtATime => "one_at_a_time",
-        Advice::Later => "later",
-        Advice::OtherWay => "other_way",
-    }
-}
-
-/// What can be said after a session that was not decided; a refusal has no reason for whom it refuses.
-fn advice_for(verdict: Verdict, reason: Option<Reason>) -> Option<&'static str> {
-    match (verdict, reason?) {
-        (Verdict::TryAgain, Reason::PoorQuality) => Some("more_light"),
-        (Verdict::TryAgain, Reason::SeveralFaces) => Some("one_at_a_time"),
-        (Verdict::TryAgain, Reason::NoFace) => Some("face_the_camera"),
-        (Verdict::TryAgain, Reason::Degraded) => Some("slow"),
-        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! What a session leaves behind after its end is a verdict until its time is over: picture, target and templates go at
 //! once, and the worker is told to forget its part.
 
+use super::look::{Look, LookReply, Manner};
 use super::token::Signer;
 use crate::base::time::{Clock, Tick};
 use crate::ports::PortError;
@@ -28,6 +29,8 @@ pub const MAX_FRAME: usize = 1 << 20;
 const OUTGOING: usize = 32;
 /// Uploads that may wait for the worker.
 const JOBS: usize = 8;
+/// A picture has its answer by then, or the worker is busier than it may be.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Sessions with a verdict that are remembered, for each that may run.
 const FINISHED: usize = 4;
 
@@ -41,6 +44,7 @@ pub struct Ask {
     pub challenge: Option<ChallengeAsk>,
     /// Who asked, as in records.
     pub by: String,
+    pub manner: Manner,
 }
 
 /// Actions that the client's owner chose.
@@ -100,6 +104,7 @@ pub enum Work {
         id: String,
         ask: Arc<Ask>,
         frame: Frame,
+        reply: Option<LookReply>,
     },
     Target {
         id: String,
@@ -161,6 +166,9 @@ struct Entry {
     ask: Arc<Ask>,
     expires: Tick,
     frame: Option<Frame>,
+    /// Who waits for what `frame` says.
+    reply: Option<LookReply>,
+    look: Look,
     queued: bool,
     out: Option<mpsc::Sender<Out>>,
     connected: bool,
@@ -193,6 +201,16 @@ pub struct Counts {
     pub granted_total: u64,
     pub denied_total: u64,
     pub try_again_total: u64,
+}
+
+impl Counts {
+    fn verdicts(&mut self, verdict: Verdict) -> &mut u64 {
+        match verdict {
+            Verdict::Granted => &mut self.granted_total,
+            Verdict::Denied => &mut self.denied_total,
+            Verdict::TryAgain => &mut self.try_again_total,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -252,10 +270,13 @@ impl Hub {
                 g.sessions.remove(&oldest);
             }
         }
+        let ttl = ask.manner.ttl.unwrap_or(self.limits.ttl);
         let entry = Entry {
             ask: Arc::new(ask),
-            expires: now + self.limits.ttl,
+            expires: now + ttl,
             frame: None,
+            reply: None,
+            look: Look::default(),
             queued: false,
             out: None,
             connected: false,
@@ -265,7 +286,7 @@ impl Hub {
         };
         g.sessions.insert(id, entry);
         g.counts.sessions_total += 1;
-        Ok(self.limits.ttl)
+        Ok(ttl)
     }
 
     /// Where a session stands.
@@ -324,6 +345,30 @@ impl Hub {
     /// # Errors
     /// [`Refusal::Unknown`] and [`Refusal::Taken`] after the end; [`Refusal::BadPicture`].
     pub fn frame(&self, id: &str, data: Vec<u8>) -> Result<(), Refusal> {
+        self.put(id, data, None)
+    }
+
+    /// A picture, and what it said. Pictures over the limit of frames, and those that a newer one replaced, are answered
+    /// with what the one before said.
+    ///
+    /// # Errors
+    /// As [`Hub::frame`]; [`Refusal::Busy`] when the worker has no answer in time.
+    pub async fn look(&self, id: &str, data: Vec<u8>) -> Result<Look, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.put(id, data, Some(reply))?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(look)) => Ok(look),
+            Ok(Err(_)) => self.seen(id).ok_or(Refusal::Unknown),
+            Err(_) => Err(Refusal::Busy),
+        }
+    }
+
+    /// What the newest picture of a session said that was looked at.
+    pub fn seen(&self, id: &str) -> Option<Look> {
+        self.lock().sessions.get(id).map(|e| e.look.clone())
+    }
+
+    fn put(&self, id: &str, data: Vec<u8>, reply: Option<LookReply>) -> Result<(), Refusal> {
         let fits = data.len() <= MAX_FRAME
             && jpeg::head(&data).is_ok_and(|h| (1..=MAX_SIDE).contains(&h.width) && (1..=MAX_SIDE).contains(&h.height));
         let now = self.clock.now();
@@ -345,6 +390,9 @@ impl Hub {
         }
         if e.last.is_some_and(|l| now.since(l) < least) {
             g.counts.frames_too_many_total += 1;
+            if let Some(reply) = reply {
+                let _gone = reply.send(e.look.clone());
+            }
             return Ok(());
         }
         e.last = Some(now);
@@ -359,6 +407,7 @@ impl Hub {
             rotation: Rotation::None,
             data,
         };
+        e.reply = reply;
         if e.frame.replace(frame).is_some() {
             g.counts.frames_replaced_total += 1;
         }
@@ -406,24 +455,29 @@ impl Hub {
         }
     }
 
-    /// For the worker: the session has its verdict. `jti` is fresh and random, `now_s` is calendar time.
-    pub fn finish(&self, id: &str, outcome: Outcome, jti: String, now_s: i64) {
+    /// For the worker: what a picture said.
+    pub fn tell_look(&self, id: &str, look: &Look) {
+        if let Some(e) = self.lock().sessions.get_mut(id) {
+            e.look = look.clone();
+        }
+    }
+
+    /// For the worker: a visit ended and its session goes on.
+    pub fn count(&self, verdict: Verdict) {
+        *self.lock().counts.verdicts(verdict) += 1;
+    }
+
+    /// For the worker: the session has its verdict. Returns the token of a grant. `jti` is fresh and random, `now_s` is calendar time.
+    pub fn finish(&self, id: &str, outcome: Outcome, jti: String, now_s: i64) -> Option<String> {
         let mut guard = self.lock();
         let g = &mut *guard;
-        let Some(e) = g.sessions.get_mut(id) else { return };
-        if e.outcome.is_some() {
-            return;
-        }
-        *match outcome.verdict {
-            Verdict::Granted => &mut g.counts.granted_total,
-            Verdict::Denied => &mut g.counts.denied_total,
-            Verdict::TryAgain => &mut g.counts.try_again_total,
-        } += 1;
+        let e = g.sessions.get_mut(id).filter(|e| e.outcome.is_none())?;
+        *g.counts.verdicts(outcome.verdict) += 1;
         let token = (outcome.verdict == Verdict::Granted)
             .then(|| self.signer.sign(jti, e.ask.goal, outcome.person.clone(), now_s));
         let mut text = serde_json::json!({"type": "result", "verdict": outcome.verdict});
-        if let Some(token) = token {
-            text["token"] = token.into();
+        if let Some(token) = &token {
+            text["token"] = token.as_str().into();
         }
         if let Some(advice) = outcome.advice {
             text["advice"] = advice.into();
@@ -433,6 +487,7 @@ impl Hub {
         }
         (e.outcome, e.frame) = (Some(outcome), None);
         g.ended.push_back(id.to_owned());
+        token
     }
 
     /// For the worker: what it holds at the moment.
@@ -511,8 +566,8 @@ impl Inner {
             let Some(e) = self.sessions.get_mut(&id) else { continue };
             e.queued = false;
             if let Some(frame) = e.frame.take() {
-                let ask = e.ask.clone();
-                return Some(Work::Frame { id, ask, frame });
+                let (ask, reply) = (e.ask.clone(), e.reply.take());
+                return Some(Work::Frame { id, ask, frame, reply });
             }
         }
         self.jobs.pop_front()
@@ -537,7 +592,7 @@ mod tests {
     }
 
     fn ask() -> Ask {
-        Ask { goal: Goal::Liveness, person: None, challenge: None, by: "test".into() }
+        Ask { goal: Goal::Liveness, person: None, challenge: None, by: "test".into(), manner: Manner::default() }
     }
 
     /// A grey picture of `side` pixels whose bytes differ by `mark`.

@@ -7,8 +7,10 @@ pub mod accounts;
 mod api;
 mod assets;
 mod auth;
+mod compat;
 pub mod house;
 pub mod hub;
+pub mod look;
 mod problem;
 pub mod server;
 pub mod tls;
@@ -40,6 +42,8 @@ pub type Random = fn() -> Result<[u8; 32], PortError>;
 pub struct App {
     config: WebConfig,
     device: String,
+    /// The state directory.
+    state: PathBuf,
     house: Arc<dyn House>,
     hub: Arc<Hub>,
     accounts: Mutex<Accounts>,
@@ -92,12 +96,15 @@ impl Server {
     pub fn start(parts: Parts) -> Result<Server, PortError> {
         let Parts { config, device, state, house, hub, feed, live, random } = parts;
         let accounts = Accounts::open(&state)?;
-        let tls = if config.tls { Some(Tls::open(Place::of(&config, &state), &config.names)?) } else { None };
-        let listener = server::bind(config.listen)?;
+        let secured = config.tls || config.compat.listeners.iter().any(|l| l.tls);
+        let tls = if secured { Some(Tls::open(Place::of(&config, &state), &config.names)?) } else { None };
+        let listener = server::bind(config.listen, "web.listen")?;
+        let more = compat::bind(&config.compat)?;
         let address = listener.local_addr().map_err(|e| failed("listen", &e))?;
         let setup_file = state.join("setup-code");
         let setup = if accounts.is_empty()? { Some(setup_code(&setup_file, random)?) } else { None };
         announce(&config, address, tls.as_ref(), setup.as_ref());
+        compat::announce(&more);
         let (stop, asked) = watch::channel(false);
         // A terminal has few sessions and a console or two; each may have a connection for its WebSocket and one beside.
         let most = config.max_sessions * 2 + 128;
@@ -110,6 +117,7 @@ impl Server {
             setup: Mutex::new(setup),
             setup_file,
             device,
+            state,
             house,
             hub,
             feed,
@@ -121,7 +129,21 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
         let runtime = runtime.map_err(|e| failed("start the web server", &e))?;
         let life = move || {
-            runtime.block_on(server::serve(listener, tls, api::router(app), most, asked));
+            runtime.block_on(async move {
+                let secret = tls.as_ref().map(|t| t.config.clone());
+                if let Some(tls) = tls {
+                    tokio::spawn(server::follow(tls, asked.clone()));
+                }
+                let more: Vec<_> = more
+                    .into_iter()
+                    .map(|b| tokio::spawn(compat::serve(b, secret.clone(), app.clone(), most, asked.clone())))
+                    .collect();
+                let console = secret.filter(|_| app.config.tls);
+                server::serve(listener, console, api::router(app), most, asked).await;
+                for listener in more {
+                    let _ended = listener.await;
+                }
+            });
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("web".into()).spawn(life);

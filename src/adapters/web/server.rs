@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt;
 
 /// A handshake, and the header of a request, must be there by then.
@@ -29,22 +30,22 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Binds the port.
+/// Binds the port that the configuration's `key` names.
 ///
 /// # Errors
 /// The address is not ours or the port is taken; then the error names the process that has it, as far as it can be seen.
-pub fn bind(listen: SocketAddr) -> Result<std::net::TcpListener, PortError> {
+pub fn bind(listen: SocketAddr, key: &str) -> Result<std::net::TcpListener, PortError> {
     let bound = std::net::TcpListener::bind(listen).and_then(|l| l.set_nonblocking(true).map(|()| l));
     bound.map_err(|e| {
         let hint = match e.kind() {
             std::io::ErrorKind::AddrInUse => match owner(listen.port()) {
-                Some(who) => format!("{who} has this port: end it, or set web.listen to another port"),
-                None => "another process has this port: end it, or set web.listen to another port".into(),
+                Some(who) => format!("{who} has this port: end it, or set {key} to another port"),
+                None => format!("another process has this port: end it, or set {key} to another port"),
             },
             std::io::ErrorKind::PermissionDenied => {
                 "ports below 1024 belong to root: use 8443, or CAP_NET_BIND_SERVICE".into()
             }
-            _ => "set web.listen to an address of this machine".into(),
+            _ => format!("set {key} to an address of this machine"),
         };
         PortError::new(format!("listen on {listen}"), e, hint, Recovery::Fatal)
     })
@@ -118,34 +119,33 @@ impl Drop for Young {
     }
 }
 
+/// Takes new certificates until `stop` becomes true.
+pub async fn follow(mut tls: Tls, mut stop: watch::Receiver<bool>) {
+    while tokio::time::timeout(FOLLOW, stopped(&mut stop)).await.is_err() {
+        let follow = tokio::task::spawn_blocking(move || {
+            tls.follow();
+            tls
+        });
+        match follow.await {
+            Ok(t) => tls = t,
+            Err(_) => return,
+        }
+    }
+}
+
 /// Serves until `stop` becomes true.
 pub async fn serve(
     listener: std::net::TcpListener,
-    tls: Option<Tls>,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     most: usize,
     mut stop: watch::Receiver<bool>,
 ) {
     let listener = match TcpListener::from_std(listener) {
         Ok(l) => l,
-        Err(e) => return tracing::error!(error = %e, "the console cannot be served"),
+        Err(e) => return tracing::error!(error = %e, "a listener cannot be served"),
     };
-    let acceptor = tls.as_ref().map(|t| TlsAcceptor::from(t.config.clone()));
-    if let Some(mut tls) = tls {
-        let mut stop = stop.clone();
-        tokio::spawn(async move {
-            while tokio::time::timeout(FOLLOW, stopped(&mut stop)).await.is_err() {
-                let follow = tokio::task::spawn_blocking(move || {
-                    tls.follow();
-                    tls
-                });
-                match follow.await {
-                    Ok(t) => tls = t,
-                    Err(_) => return,
-                }
-            }
-        });
-    }
+    let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(most));
     let nursery = Nursery::default();
     loop {
@@ -245,10 +245,10 @@ mod tests {
 
     #[test]
     fn a_port_that_is_taken_is_told_with_its_owner() {
-        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-        let error = bind(first.local_addr().expect("an address")).expect_err("it is taken");
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "web.listen").expect("a free port");
+        let error = bind(first.local_addr().expect("an address"), "web.compat.s1.listen").expect_err("it is taken");
         let own = std::process::id().to_string();
-        assert!(error.hint.contains(&own) && error.hint.contains("web.listen"), "{error}");
+        assert!(error.hint.contains(&own) && error.hint.contains("web.compat.s1.listen"), "{error}");
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Visit {
     /// the face is back at rest.
     pub(super) fn unasked(&self, actions: &[Seen]) -> bool {
         let last = self.plan.0.last().map(|s| s.action);
-        self.policy.holds(Gate::Timing) && actions.iter().any(|s| is_deliberate(s.action) && Some(s.action) != last)
+        self.strict() && actions.iter().any(|s| is_deliberate(s.action) && Some(s.action) != last)
     }
 
     /// What the light has to say for the verdict.

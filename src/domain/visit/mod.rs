@@ -30,7 +30,7 @@ use crate::domain::fusion;
 use crate::domain::gallery::Identity;
 use crate::domain::gesture::Seen;
 use crate::domain::liveness::{PadPhase, PadVerdict};
-use crate::domain::observation::{Embedding, FaceSeen, Observation, Quality, ReliefAsk, Wants};
+use crate::domain::observation::{Embedding, FaceSeen, Observation, Pose, Quality, ReliefAsk, Wants};
 use crate::domain::relief::TurnProof;
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::schema::event::{Action, Event, Goal, Reason, Verdict};
@@ -198,6 +198,18 @@ impl Visit {
             State::Done(d) => Some(d),
             _ => None,
         }
+    }
+
+    /// Pose of the newest frame against the face at rest.
+    #[must_use]
+    pub fn pose(&self) -> Pose {
+        self.evidence.gestures.relative()
+    }
+
+    /// What PAD says of everything seen so far.
+    #[must_use]
+    pub fn pad(&self) -> PadVerdict {
+        self.evidence.pad.verdict()
     }
 
     /// Whether somebody is being looked at.
@@ -482,6 +494,7 @@ impl Visit {
             return self.acted(now, at, out);
         }
         self.state = State::Between { step: 0, gate: at };
+        self.ask_at_once(now, at, 0, out);
     }
 
     /// Whether this visit cannot end well without a challenge.
@@ -602,12 +615,13 @@ impl Visit {
         let before = index.checked_sub(1).and_then(|i| self.plan.0.get(i)).map(|s| s.action);
         let again = self.evidence.asked_again.filter(|i| *i == index).map(|_| step.action);
         let known = |action| before == Some(action) || again == Some(action);
-        if actions.iter().any(|s| is_deliberate(s.action) && !known(s.action)) && self.policy.holds(Gate::Timing) {
+        if actions.iter().any(|s| is_deliberate(s.action) && !known(s.action)) && self.strict() {
             return self.refuse(now, Reason::ChallengeFailed, out);
         }
         let due = match step.onset {
             Onset::After(d) => gate + d,
             Onset::At(t) => t,
+            Onset::AtOnce => gate,
         };
         // A planned prompt comes when it was planned: the recording does not wait for it.
         let planned = matches!(step.onset, Onset::At(_));
@@ -615,6 +629,23 @@ impl Visit {
         if at < due || !ready {
             return;
         }
+        self.ask(now, at, index, step, out);
+    }
+
+    /// Whether a wrong or early action is the end.
+    fn strict(&self) -> bool {
+        self.policy.holds(Gate::Timing) && !self.policy.forgiving
+    }
+
+    /// The gate before step `index` has just opened: its prompt goes out with it where that is so planned.
+    fn ask_at_once(&mut self, now: Tick, at: Tick, index: usize, out: &mut Vec<Effect>) {
+        if let Some(step) = self.plan.0.get(index).copied().filter(|s| s.onset == Onset::AtOnce) {
+            self.ask(now, at, index, step, out);
+        }
+    }
+
+    /// Shows the prompt of step `index`.
+    fn ask(&mut self, now: Tick, at: Tick, index: usize, step: Step, out: &mut Vec<Effect>) {
         let total = u8::try_from(self.plan.0.len()).unwrap_or(u8::MAX);
         let number = u8::try_from(index + 1).unwrap_or(u8::MAX);
         // The prompt can be seen from now on, not since the frame was captured that let it out.
@@ -647,7 +678,7 @@ impl Visit {
             let Some(step) = self.plan.0.get(index).copied() else { return };
             let early = seen.onset < prompted + self.policy.reaction_min && self.policy.holds(Gate::Timing);
             if seen.action != step.action || early {
-                if is_deliberate(seen.action) && self.policy.holds(Gate::Timing) {
+                if is_deliberate(seen.action) && self.strict() {
                     return self.refuse(now, Reason::ChallengeFailed, out);
                 }
                 continue;
@@ -664,8 +695,14 @@ impl Visit {
                 self.passed(now, at, index, &step, out);
             }
         }
-        if let (Some(step), true, true) = (step, self.evidence.turned, self.evidence.turn.shown()) {
-            self.passed(now, at, asked, &step, out);
+        let State::Asked { step: index, .. } = self.state else { return };
+        if let (Some(step), true, true, true) = (step, index == asked, self.evidence.turned, self.evidence.turn.shown()) {
+            return self.passed(now, at, asked, &step, out);
+        }
+        // Who may try again needs not wait for the end of the window: the head is back and its turn showed nothing.
+        let back = actions.iter().any(|s| s.action == Action::Centre);
+        if self.policy.forgiving && side.is_some() && self.evidence.turned && back {
+            self.missed(now, asked, out);
         }
     }
 
@@ -676,7 +713,7 @@ impl Visit {
             return self.refuse(now, Reason::Spoof, out);
         }
         // Turned, but the face was lost on the way: that is asked once more, and accuses nobody.
-        if !self.evidence.turned || self.evidence.asked_again.is_some() {
+        if !self.evidence.turned || (self.evidence.asked_again.is_some() && !self.policy.forgiving) {
             return self.refuse(now, Reason::ChallengeTimeout, out);
         }
         self.evidence.asked_again = Some(index);
@@ -696,6 +733,7 @@ impl Visit {
         self.show(Screen { phase: Phase::Challenge, progress: (done, total), ..Screen::IDLE }, out);
         if next < self.plan.0.len() {
             self.state = State::Between { step: next, gate: at };
+            self.ask_at_once(now, at, next, out);
         } else {
             self.acted(now, at, out);
         }

@@ -117,6 +117,8 @@ pub struct Policy {
     pub continuity: f32,
     pub limits: Limits,
     pub mirrored: bool,
+    /// A wrong or too early action does not count, and is not the end: for clients that say so and go on. Never at a door.
+    pub forgiving: bool,
     pub intent: Duration,
     pub min_face_px: f32,
     /// A frame older than this decides nothing.
@@ -156,6 +158,7 @@ impl Policy {
             continuity: 0.3,
             limits: Limits::default(),
             mirrored: false,
+            forgiving: false,
             intent: ms(500),
             min_face_px: 80.0,
             max_age: ms(500),

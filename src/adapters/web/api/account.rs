@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::time::Instant;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -132,10 +133,25 @@ pub async fn login(
     own_page(&headers)?;
     let password = Zeroizing::new(asked.password);
     let name: String = asked.name.chars().take(64).collect();
-    let (by_address, by_name) = (format!("address {}", address(peer)), format!("name {name}"));
-    attempt(&app, &by_address)?;
-    attempt(&app, &by_name)?;
-    let found = app.accounts().hash_of(&name)?;
+    let role = prove(&app, &name, password, address(peer)).await?;
+    audit(&app, &format!("user:{name}"), "login", "").await?;
+    logged_in(&app, &name, role, StatusCode::OK)
+}
+
+/// The role of an account, if this is its password; failures are counted by address and by name.
+///
+/// # Errors
+/// Wrong, or failed too often.
+pub(in crate::adapters::web) async fn prove(
+    app: &Shared,
+    name: &str,
+    password: Zeroizing<String>,
+    from: IpAddr,
+) -> Result<Role, Problem> {
+    let (by_address, by_name) = (format!("address {from}"), format!("name {name}"));
+    attempt(app, &by_address)?;
+    attempt(app, &by_name)?;
+    let found = app.accounts().hash_of(name)?;
     let permit = app.hashing.acquire().await.map_err(|_| Problem::unauthenticated())?;
     let stored = found.clone();
     let right = blocking(move || accounts::verify(&password, stored.as_ref().map(|(_, h)| h.as_str()))).await?;
@@ -146,8 +162,7 @@ pub async fn login(
     };
     app.limiter.forgive(&by_address);
     app.limiter.forgive(&by_name);
-    audit(&app, &format!("user:{name}"), "login", "").await?;
-    logged_in(&app, &name, role, StatusCode::OK)
+    Ok(role)
 }
 
 /// Refuses pages of other sites before there is a login that could be misused.

@@ -1,6 +1,6 @@
 //! Routes, and what every answer carries.
 
-mod account;
+pub(super) mod account;
 mod door;
 mod events;
 mod people;

@@ -5,6 +5,7 @@ use super::{Answer, At, Shared, address, now_s};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::{self, Caller, MaybeCaller};
 use crate::adapters::web::hub::{Ask, ChallengeAsk, MAX_FRAME, Out, Refusal, RefusedPicture, Work};
+use crate::adapters::web::look::Manner;
 use crate::adapters::web::problem::Problem;
 use crate::adapters::web::secret_id;
 use crate::adapters::web::server::{Peer, stopped};
@@ -98,7 +99,7 @@ pub async fn create(
     }
     let challenge = asked.challenge.map(|c| challenge(c, caller.as_ref())).transpose()?;
     let id = secret_id(app.random)?;
-    let left = app.hub.open(id.clone(), Ask { goal: asked.goal, person, challenge, by }).map_err(refused)?;
+    let left = app.hub.open(id.clone(), Ask { goal: asked.goal, person, challenge, by, manner: Manner::default() }).map_err(refused)?;
     if let Some(picture) = target
         && let Err(e) = set_target(&app, &id, picture).await
     {

@@ -10,6 +10,7 @@ mod handshake;
 mod plausible;
 mod properties;
 mod step_up;
+mod stepwise;
 
 use super::*;
 use crate::base::units::LiveScore;
