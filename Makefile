@@ -22,7 +22,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks kills records hostile hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools deny-tool deb-tool
+.PHONY: demo test lint lint-quick models bench attacks kills records hostile hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools client-tools deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -35,7 +35,7 @@ test: setup
 	@echo "== the model build tool's tests" >&2
 	@CARDEA_MODELS_FROM="$(CARDEA_MODELS_FROM)" python3 models/build/build.py test
 	@python3 models/build/build.py test --registry-from-packages
-	@$(MAKE) --no-print-directory browser-tools
+	@$(MAKE) --no-print-directory browser-tools client-tools
 	@echo "== tests" >&2
 	@python3 tests/run.py
 
@@ -64,6 +64,10 @@ target/browser/venv/done: tests/browser/requirements.txt
 	@python3 -m venv target/browser/venv
 	@target/browser/venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# Clients of others that speak to the server in tests/socketio.rs, tests/examples.rs and tests/schemathesis.rs.
+client-tools:
+	@scripts/setup.sh clients
 
 deny-tool:
 	@command -v cargo-deny >/dev/null || { echo "setup: cargo install cargo-deny --locked" >&2; cargo install cargo-deny --locked >&2; }

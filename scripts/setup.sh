@@ -3,6 +3,7 @@
 #   setup.sh          for make demo and make test
 #   setup.sh cross    also for building for arm64 and armhf
 #   setup.sh deb      also for testing the Debian package
+#   setup.sh clients  also the clients that tests use, from PyPI and npm into target/clients
 # Prints the list first. Exits with 77 where it may not install; then the list is for whoever may.
 # Everything goes to standard error: the demo's standard output belongs to its records.
 set -euo pipefail
@@ -29,9 +30,13 @@ has mosquitto_sub || missing+=(mosquitto-clients)                   # Reads what
 has promtool || missing+=(prometheus)                                # Judges metrics and alert rules; nothing of it runs.
 has systemd-analyze && has systemd-sysusers || missing+=(systemd)   # Judges the units; nothing of it runs.
 has chromium || missing+=(chromium)                                  # The console in a real browser.
+has node || missing+=(nodejs)                                        # Clients in JavaScript, as their owners run them.
+has npm || missing+=(npm)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)  # The model build tool's environment.
+clients=
 for more in "$@"; do
   case $more in
+  clients) clients=yes ;;
   cross)
     has aarch64-linux-gnu-gcc || missing+=(gcc-aarch64-linux-gnu)
     [ -e /usr/aarch64-linux-gnu/include/linux/videodev2.h ] || missing+=(libc6-dev-arm64-cross linux-libc-dev-arm64-cross)
@@ -43,36 +48,52 @@ for more in "$@"; do
     has mmdebstrap || missing+=(mmdebstrap)                         # A Debian of its own to install into.
     has lintian || missing+=(lintian)
     ;;
-  *) echo "setup: $more is unknown; cross or deb"; exit 64 ;;
+  *) echo "setup: $more is unknown; cross, deb or clients"; exit 64 ;;
   esac
 done
 
-if [ ${#missing[@]} -eq 0 ]; then
-  exit 0
+install_packages() {
+  echo "setup: these packages are missing: ${missing[*]}"
+  if ! has apt-get; then
+    echo "setup: there is no apt-get here; install them by hand"
+    exit 77
+  elif [ "$(id -u)" -eq 0 ]; then
+    as_root=(env)
+  elif has sudo; then
+    as_root=(sudo)
+  else
+    echo "setup: neither root nor sudo; let an administrator run: apt-get install ${missing[*]}"
+    exit 77
+  fi
+  echo "setup: installing them with apt-get"
+  "${as_root[@]}" apt-get update -q
+  # The tests start brokers of their own. What these two packages bring would listen at once, and again after each boot.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
+  fi
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+  for service in mosquitto prometheus; do
+    case " ${missing[*]} " in *" $service "*)
+      if has systemctl; then "${as_root[@]}" systemctl disable --quiet "$service" 2>/dev/null || true; fi ;;
+    esac
+  done
+}
+
+[ ${#missing[@]} -eq 0 ] || install_packages
+
+# Anew when a list changes; the mark comes last, so that what was cut off is done again.
+if [ -n "$clients" ]; then
+  cd "$(dirname "$0")/.."
+  lists=(tests/clients/requirements.txt tests/clients/npm.txt)
+  if ! cat "${lists[@]}" | cmp -s - target/clients/done; then
+    echo "setup: installing clients for the tests into target/clients: $(tr '\n' ' ' < <(cat "${lists[@]}"))"
+    mkdir -p target/clients
+    python3 -m venv target/clients/venv
+    target/clients/venv/bin/pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+    # shellcheck disable=SC2046  # One package a line, none with a blank in it.
+    npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix target/clients $(cat tests/clients/npm.txt)
+    cat "${lists[@]}" > target/clients/done
+  fi
 fi
-echo "setup: these packages are missing: ${missing[*]}"
-if ! has apt-get; then
-  echo "setup: there is no apt-get here; install them by hand"
-  exit 77
-elif [ "$(id -u)" -eq 0 ]; then
-  as_root=(env)
-elif has sudo; then
-  as_root=(sudo)
-else
-  echo "setup: neither root nor sudo; let an administrator run: apt-get install ${missing[*]}"
-  exit 77
-fi
-echo "setup: installing them with apt-get"
-"${as_root[@]}" apt-get update -q
-# The tests start brokers of their own. What these two packages bring would listen at once, and again after each boot.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  trap '"${as_root[@]}" rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
-fi
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
-for service in mosquitto prometheus; do
-  case " ${missing[*]} " in *" $service "*)
-    if has systemctl; then "${as_root[@]}" systemctl disable --quiet "$service" 2>/dev/null || true; fi ;;
-  esac
-done

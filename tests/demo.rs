@@ -62,3 +62,24 @@ fn without_labelled_data_the_public_samples_show_the_chain_on_packages_alone() {
     let granted = lines.iter().find(|l| l["type"] == "access.granted").expect("a grant");
     assert_eq!(granted["passive_pad"], false, "the pack has no PAD network, and every grant says so");
 }
+
+#[test]
+fn a_sample_database_is_made_once_and_can_be_tried() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = dir.path().join("sample");
+    let cardea = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_cardea")).args(args).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        (out.status.code(), serde_json::from_slice::<Value>(&out.stdout).unwrap_or(Value::Null), said)
+    };
+    let path = state.display().to_string();
+    let (code, made, said) = cardea(&["demo", "--sample-db", &path, "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let names = made["people"].as_array().expect("names").len();
+    assert!(names >= 1, "{made}");
+    let (code, people, said) = cardea(&["people", "list", "--json", "--state", &path]);
+    let listed = people["people"].as_array().or(people.as_array()).expect("a list").len();
+    assert_eq!((code, listed), (Some(0), names), "{people} {said}");
+    let (code, _, said) = cardea(&["demo", "--sample-db", &path, "--json"]);
+    assert_eq!(code, Some(64), "it is not written over: {said}");
+}

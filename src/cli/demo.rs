@@ -35,16 +35,46 @@ pub struct Args {
     /// Directory of labelled sample data, laid out as the evaluation data; else the sample clip of the model tool.
     #[arg(long, value_name = "DIR")]
     material: Option<PathBuf>,
+    /// Plays nothing: enrols the people of the sample data into DIR, a state directory to try commands and clients on.
+    #[arg(long, value_name = "DIR")]
+    sample_db: Option<PathBuf>,
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
+    if let Some(dir) = &args.sample_db {
+        return sample_db(globals, &args, dir);
+    }
     let camera = Path::new("/dev/video0").exists();
     if camera && !args.headless {
         eprintln!("demo: looking through /dev/video0; enrol yourself with `cardea enroll NAME --camera` first");
-        return super::run::run(globals, super::run::Args {});
+        return super::run::run(globals, super::run::Args::default());
     }
     let work = tempdir()?;
     let outcome = play(globals, &args, work.path());
+    work.close();
+    outcome
+}
+
+/// A small database: the people of the demo, nothing else.
+fn sample_db(globals: &Globals, args: &Args, dir: &Path) -> Outcome {
+    if EncryptedPeople::exists(dir) {
+        let what = "holds people already";
+        return Err(Failure::new(Code::Usage, dir.display().to_string(), what, "name another directory"));
+    }
+    let work = tempdir()?;
+    let made = || {
+        let material = Material::find(args.material.as_deref(), work.path())?;
+        let mut g = globals.clone();
+        g.state = Some(dir.to_owned());
+        g.set.extend(material.known.settings.iter().map(|s| (*s).to_owned()));
+        let config = super::load_config(&g)?;
+        enrol(&config, &material)?;
+        let names: Vec<&str> = material.enrol.iter().map(|(name, _)| *name).collect();
+        println!("{}", json!({"type": "sample_db", "state": dir, "people": names}));
+        eprintln!("demo: {}; try: cardea --state {} people list", material.about, dir.display());
+        Ok(Exit::Done)
+    };
+    let outcome = made();
     work.close();
     outcome
 }

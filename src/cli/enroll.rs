@@ -188,7 +188,7 @@ pub(super) fn lines(taken: &Taken) -> String {
 fn good(o: &Observation) -> Result<Embedding, Refusal> {
     let face = o.face.as_ref().ok_or(Refusal::NoFace)?;
     if o.faces > 1 && o.second >= SECOND_FACE {
-        return Err(Refusal::Several);
+        return Err(Refusal::Several(o.faces));
     }
     match clip::usable(face) {
         Some(e) => Ok(e.clone()),

@@ -9,6 +9,7 @@ mod clip;
 mod collect;
 mod config;
 mod demo;
+mod dev;
 mod doctor;
 mod enroll;
 mod eval;

@@ -1,24 +1,40 @@
 //! `cardea run`: the daemon.
 
-use super::{Code, Exit, Failure, Globals, Outcome};
+use super::{Code, Exit, Failure, Globals, Outcome, dev};
 use crate::adapters::web::house::SettingRow;
 use crate::base::stop::Stop;
 use crate::config::Entry;
 use crate::runtime::daemon::{self, Options};
 use crate::runtime::logging;
 
-#[derive(clap::Args, Debug)]
-pub struct Args {}
+#[derive(clap::Args, Debug, Default)]
+pub struct Args {
+    /// For development, with `insecure.dev = true`: the easiest values that there are, a small picture, this machine only, no
+    /// real relay; starts again when its configuration or its program changes.
+    #[arg(long)]
+    dev: bool,
+}
 
-pub fn run(globals: &Globals, _args: Args) -> Outcome {
+pub fn run(globals: &Globals, args: Args) -> Outcome {
+    let loose;
+    let globals = if args.dev {
+        loose = dev::globals(globals);
+        &loose
+    } else {
+        globals
+    };
     let config = super::load_config(globals)?;
     super::pad::check_site(&config)?;
     logging::start(&config.log().level);
     let stop = Stop::default();
+    let again = if args.dev { Some(dev::begin(globals, &config, &stop)?) } else { None };
     stop_on_signals(&stop)?;
     daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, settings: settings(globals) })
         .map_err(Failure::unavailable)?;
-    Ok(Exit::Done)
+    match again {
+        Some(again) => again.if_something_changed(),
+        None => Ok(Exit::Done),
+    }
 }
 
 /// The configuration for the console's page of settings. A path to a secret is shown, no secret stands in it.

@@ -9,6 +9,7 @@ use super::sections::{
 };
 use super::{prompt, web};
 use crate::domain::access::RuleBook;
+use crate::domain::challenge::Deck;
 use crate::domain::door::{DoorRules, Sensor};
 use crate::schema::command::CommandName;
 use crate::schema::event::Action;
@@ -36,6 +37,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.recognition(raw);
     c.challenge(&raw.challenge, raw.insecure.challenge_off);
     c.sequence(&raw.challenge, raw.insecure.fixed_challenge);
+    c.shape(&raw.challenge, raw.insecure.fixed_challenge);
     c.relay(raw);
     c.inputs(raw);
     c.readers(raw);
@@ -198,6 +200,44 @@ impl Checker<'_> {
         }
     }
 
+    fn shape(&mut self, ch: &RawChallenge, allowed: bool) {
+        const KEY: &str = "challenge.shape";
+        let steps: Vec<_> = ch.shape.iter().map(|s| shape_step(s)).collect();
+        for wrong in steps.iter().filter_map(|s| s.as_ref().err()) {
+            self.fault(KEY, wrong.clone());
+        }
+        let Ok(steps) = steps.into_iter().collect::<Result<Vec<_>, _>>() else { return };
+        if steps.is_empty() {
+            return;
+        }
+        if !ch.sequence.is_empty() {
+            self.fault_between(KEY, "challenge.sequence", "the actions are either always the same or drawn: set one");
+        }
+        if steps.len() > MOST_STEPS {
+            self.fault(KEY, format!("{} steps; a challenge has at most {MOST_STEPS}", steps.len()));
+            return;
+        }
+        if let Some(odd) = steps.iter().flatten().find(|a| a.is_experimental()) {
+            let what = format!("{} is experimental, no photo is known to fail it; web sessions only", odd.name());
+            self.fault(KEY, what);
+        }
+        let orders = Deck::orders(&steps).len();
+        if orders == 0 {
+            self.fault(KEY, "no order is left: nothing is asked twice, and centre only follows a turn or a nod");
+        } else if orders < FEWEST_ORDERS && !allowed {
+            let what = format!(
+                "{orders} orders: a recording of one is passed that often; name more actions a step, or set \
+                 insecure.fixed_challenge = true"
+            );
+            self.fault(KEY, what);
+        }
+        let least = steps.len() as u64 * (ch.onset_min_ms + ch.reaction_min_ms);
+        if ch.total_ms < least {
+            let what = format!("{} ms cannot hold {} steps of at least {least} ms together", ch.total_ms, steps.len());
+            self.fault_between("challenge.total_ms", KEY, what);
+        }
+    }
+
     fn relay(&mut self, raw: &Raw) {
         let relay = &raw.door.relay;
         if relay.kind == RelayKind::Sim {
@@ -353,6 +393,26 @@ impl Checker<'_> {
     }
 }
 
+/// Steps of a challenge, as the range of `challenge.count`.
+const MOST_STEPS: usize = 6;
+/// A shape with fewer orders is nearly a fixed one.
+const FEWEST_ORDERS: usize = 6;
+
+/// The actions of one step of `challenge.shape`, as `turn_left|turn_right`.
+fn shape_step(text: &str) -> Result<Vec<Action>, String> {
+    let mut step = Vec::new();
+    for word in text.split('|').map(str::trim) {
+        let Some(action) = Action::ALL.into_iter().find(|a| a.name() == word) else {
+            return Err(format!("`{word}` is no action; a step is written as turn_left|turn_right"));
+        };
+        if step.contains(&action) {
+            return Err(format!("{word} is there twice in one step"));
+        }
+        step.push(action);
+    }
+    Ok(step)
+}
+
 /// One level of a topic: no wildcard, nothing that a broker keeps for itself.
 fn is_level(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !"+#$".contains(c))
@@ -437,6 +497,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             mode: raw.challenge.mode,
             actions: raw.challenge.actions.clone(),
             sequence: raw.challenge.sequence.iter().filter_map(|w| Action::with_times(w)).collect(),
+            shape: raw.challenge.shape.iter().filter_map(|s| shape_step(s).ok()).collect(),
             blinks: u8::try_from(raw.challenge.blinks).unwrap_or(1),
             count: raw.challenge.count as usize,
             onset_min: ms(raw.challenge.onset_min_ms),
@@ -519,6 +580,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             unsynced_clock: raw.insecure.unsynced_clock,
             scripted_models: raw.insecure.scripted_models,
             fixed_challenge: raw.insecure.fixed_challenge,
+            dev: raw.insecure.dev,
             max_frame_age: Some(ms(raw.insecure.max_frame_age_ms)).filter(|age| *age > ms(500)),
             compat_plain_http: raw.insecure.compat_plain_http,
             trust_clock: raw.insecure.trust_clock,

@@ -17,7 +17,7 @@ mod web;
 pub use check::LANGUAGES;
 pub use fault::{Fault, Faults, Origin, Origins};
 pub use keys::schema;
-pub use load::{Inputs, Merged, load, merge};
+pub use load::{DEFAULT_FILE, DROP_INS, Inputs, Merged, load, merge};
 pub use rules::{ALWAYS, is_name, parse_rules, read_rules, zone};
 pub use sections::Config;
 pub use show::{Entry, description, entries, example};

@@ -252,6 +252,8 @@ pub struct RawChallenge {
     pub actions: Vec<Action>,
     /// Always these actions in this order, as `["turn_left", "blink:2"]`, instead of a draw: for integrators' tests. A recording of them passes, so it needs `insecure.fixed_challenge`.
     pub sequence: Vec<String>,
+    /// Steps in this order, each one action of those named, as `["blink", "turn_left|turn_right|nod", "smile|mouth_open"]`, instead of `count` of `actions` in any order. Fewer than six orders also need `insecure.fixed_challenge`.
+    pub shape: Vec<String>,
     /// A blink is asked for up to so often at a time.
     #[schemars(range(min = 1, max = 3))]
     pub blinks: u32,
@@ -287,6 +289,7 @@ impl Default for RawChallenge {
             mode: ChallengeMode::Always,
             actions: vec![TurnLeft, TurnRight, Centre, Nod, MouthOpen, Blink],
             sequence: Vec::new(),
+            shape: Vec::new(),
             blinks: 1,
             count: 3,
             onset_min_ms: 400,
@@ -638,6 +641,8 @@ pub struct RawInsecure {
     pub scripted_models: bool,
     /// Allows `challenge.sequence`.
     pub fixed_challenge: bool,
+    /// Allows `cardea run --dev`: the easiest values that there are, this machine only, no real relay.
+    pub dev: bool,
     /// Frames up to so many milliseconds old are decided on, and from 2 a second: for machines that emulate others. Whoever delays frames chooses the moment.
     #[schemars(range(min = 500, max = 10_000))]
     pub max_frame_age_ms: u64,
@@ -655,6 +660,7 @@ impl Default for RawInsecure {
             unsynced_clock: false,
             scripted_models: false,
             fixed_challenge: false,
+            dev: false,
             max_frame_age_ms: 500,
             compat_plain_http: false,
             trust_clock: false,

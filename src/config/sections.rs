@@ -216,6 +216,8 @@ pub struct Challenge {
     pub actions: Vec<Action>,
     /// `challenge.sequence` with the number of times; empty draws.
     pub sequence: Vec<(Action, u8)>,
+    /// `challenge.shape`: one action of each; empty draws `count` of `actions`.
+    pub shape: Vec<Vec<Action>>,
     /// `challenge.blinks`, default 1, 1..=3.
     pub blinks: u8,
     /// `challenge.count`, default 3, 1..=6.
@@ -468,6 +470,8 @@ pub struct Insecure {
     pub scripted_models: bool,
     /// `insecure.fixed_challenge`: `challenge.sequence` is allowed.
     pub fixed_challenge: bool,
+    /// `insecure.dev`: `cardea run --dev` is allowed.
+    pub dev: bool,
     /// `insecure.max_frame_age_ms`, when it is over the 500 of every door.
     pub max_frame_age: Option<Duration>,
     /// `insecure.compat_plain_http`: listeners of `[web.compat]` speak plain HTTP off loopback.
@@ -486,6 +490,7 @@ impl Insecure {
             ("unsynced_clock", self.unsynced_clock),
             ("scripted_models", self.scripted_models),
             ("fixed_challenge", self.fixed_challenge),
+            ("dev", self.dev),
             ("max_frame_age_ms", self.max_frame_age.is_some()),
             ("compat_plain_http", self.compat_plain_http),
             ("trust_clock", self.trust_clock),

@@ -222,6 +222,11 @@ fn keys_that_disagree_are_a_fault() {
         ("[challenge]\nsequence = ['nod', 'blink:2']", "insecure.fixed_challenge = true"),
         ("challenge.sequence = ['fly']\ninsecure.fixed_challenge = true", "`fly` is no action"),
         ("[challenge]\nactions = ['turn_left', 'nod', 'wink_left']", "experimental"),
+        ("challenge.shape = ['blink', 'turn_left|turn_right', 'smile']", "insecure.fixed_challenge = true"),
+        ("challenge.shape = ['blink', 'fly|nod']", "`fly` is no action"),
+        ("challenge.shape = ['centre', 'blink']", "centre only follows"),
+        ("challenge.shape = ['nod|nod']", "twice in one step"),
+        ("challenge.shape = ['nod|blink', 'tongue|smile', 'turn_left|turn_right']", "experimental"),
         ("[models]\npack = '../x'", "is not a name"),
         ("[models]\npack = 'scripted'\nscript = 'a'", "insecure.scripted_models = true"),
         ("models.pack = 'scripted'\ninsecure.scripted_models = true", "needs models.script"),
@@ -243,6 +248,13 @@ fn a_handshake_is_allowed_wherever_there_is_a_colour() {
         let none: [String; 0] = [];
         assert_eq!(faults(&format!("challenge.light = 'require'\n{prompt}")), none, "{prompt}");
     }
+}
+
+#[test]
+fn a_challenge_has_the_shape_that_is_asked_for() {
+    use crate::schema::event::Action::{Blink, MouthOpen, Nod, Smile, TurnLeft, TurnRight};
+    let config = from_text("challenge.shape = ['blink', 'turn_left|turn_right|nod', 'smile|mouth_open']");
+    assert_eq!(config.challenge().shape, [vec![Blink], vec![TurnLeft, TurnRight, Nod], vec![Smile, MouthOpen]]);
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub struct Deck {
     pub window: Duration,
     /// A blink is asked for up to so often; how often is drawn.
     pub blinks: u8,
+    /// Kinds of step in their order, one action of each being drawn, as blink, then a turn, then the mouth; `actions` holds
+    /// them all and `count` is their number. Empty: any of `actions`, `count` of them.
+    pub shape: Vec<Vec<Action>>,
 }
 
 /// Frames a second below which a blink is too short to be asked for.
@@ -60,7 +63,25 @@ impl Deck {
         if !actions.iter().any(|a| leads_to_centre(*a)) {
             actions.retain(|a| *a != Action::Centre);
         }
-        Deck { actions, ..self.clone() }
+        let mut shape = self.shape.clone();
+        shape.iter_mut().for_each(|step| step.retain(|a| !cannot.contains(a)));
+        shape.retain(|step| !step.is_empty());
+        Deck { actions, shape, ..self.clone() }
+    }
+
+    /// Every order that a shape permits where no blink is left out; one without a shape has none.
+    #[must_use]
+    pub fn orders(shape: &[Vec<Action>]) -> Vec<Vec<Action>> {
+        if shape.is_empty() {
+            return Vec::new();
+        }
+        let mut all: Vec<Vec<Action>> = vec![Vec::new()];
+        for step in shape {
+            let longer = |o: &Vec<Action>| step.iter().map(|a| [o.as_slice(), &[*a]].concat()).collect::<Vec<_>>();
+            all = all.iter().flat_map(longer).collect();
+        }
+        all.retain(|o| permitted(o) && (1..o.len()).all(|i| !o[..i].contains(&o[i])));
+        all
     }
 
     /// Draws `count` different actions in a random order, each with a random onset and a window of 80 to 100 % of the
@@ -69,18 +90,8 @@ impl Deck {
     #[must_use]
     pub fn draw(&self, seed: [u8; 32], fps: f32) -> Plan {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let deck: Vec<Action> =
-            self.actions.iter().copied().filter(|a| *a != Action::Blink || fps >= BLINK_FPS).collect();
-        let mut count = self.count.min(deck.len());
-        let order = loop {
-            // Rejection keeps every permitted order equally likely.
-            let drawn = (0..256).map(|_| shuffled(&mut rng, &deck, count)).find(|o| permitted(o));
-            match drawn {
-                Some(order) => break order,
-                None if count > 0 => count -= 1,
-                None => break Vec::new(),
-            }
-        };
+        let can = |a: &Action| *a != Action::Blink || fps >= BLINK_FPS;
+        let order = if self.shape.is_empty() { self.any(&mut rng, can) } else { self.shaped(&mut rng, can) };
         let step = |action| {
             let most = if action == Action::Blink { usize::from(self.blinks.max(1)) } else { 1 };
             let times = u8::try_from(1 + below(&mut rng, most)).unwrap_or(1);
@@ -89,6 +100,43 @@ impl Deck {
             Step { action, times, onset, window }
         };
         Plan(order.into_iter().map(step).collect())
+    }
+
+    /// `count` of the deck in any permitted order.
+    fn any(&self, rng: &mut ChaCha20Rng, can: impl Fn(&Action) -> bool) -> Vec<Action> {
+        let deck: Vec<Action> = self.actions.iter().copied().filter(can).collect();
+        let mut count = self.count.min(deck.len());
+        loop {
+            // Rejection keeps every permitted order equally likely.
+            let drawn = (0..256).map(|_| shuffled(rng, &deck, count)).find(|o| permitted(o));
+            match drawn {
+                Some(order) => return order,
+                None if count > 0 => count -= 1,
+                None => return Vec::new(),
+            }
+        }
+    }
+
+    /// One action of each step of the shape. For a step of which this camera shows nothing, and where `count` asks for
+    /// more steps, other actions of the shape come at the end.
+    fn shaped(&self, rng: &mut ChaCha20Rng, can: impl Fn(&Action) -> bool) -> Vec<Action> {
+        let mut steps = self.shape.clone();
+        steps.iter_mut().for_each(|s| s.retain(&can));
+        steps.retain(|s| !s.is_empty());
+        let orders = Deck::orders(&steps);
+        if orders.is_empty() {
+            // What is left leads to no centre.
+            return self.any(rng, can);
+        }
+        let mut order = orders[below(rng, orders.len())].clone();
+        let rest: Vec<Action> = self.actions.iter().copied().filter(|a| can(a) && !order.contains(a)).collect();
+        for more in shuffled(rng, &rest, rest.len()) {
+            order.push(more);
+            if order.len() > self.count || !permitted(&order) {
+                order.pop();
+            }
+        }
+        order
     }
 
     /// Each further repetition gets its own share of time.
@@ -165,6 +213,7 @@ mod tests {
             onset_max: ms(1500),
             window: ms(2500),
             blinks: 1,
+            shape: Vec::new(),
         }
     }
 
@@ -235,6 +284,33 @@ mod tests {
     #[test]
     fn slow_cameras_are_not_asked_to_blink() {
         assert!((0..500).all(|n| deck(&DOOR).draw(seed(n), 10.0).0.iter().all(|s| s.action != Action::Blink)));
+    }
+
+    #[test]
+    fn a_shape_gives_one_action_of_each_step_in_its_order() {
+        use Action::{Blink, MouthOpen, Nod, Smile, TurnLeft, TurnRight};
+        let shape = vec![vec![Blink], vec![TurnLeft, TurnRight, Nod], vec![Smile, MouthOpen]];
+        let d = Deck { shape: shape.clone(), count: 3, actions: shape.concat(), ..deck(&DOOR) };
+        let drawn = |d: &Deck, fps| {
+            let orders = (0..2_000).map(|n| d.draw(seed(n), fps).0.iter().map(|s| s.action).collect::<Vec<_>>());
+            orders.fold(Vec::new(), |mut all, o| {
+                if !all.contains(&o) {
+                    all.push(o);
+                }
+                all
+            })
+        };
+        let all = drawn(&d, 30.0);
+        assert_eq!(all.len(), 6, "{all:?}");
+        assert!(all.iter().all(|o| o.len() == 3 && o.iter().zip(&shape).all(|(a, step)| step.contains(a))), "{all:?}");
+        assert_eq!(Deck::orders(&shape).len(), 6);
+        let slow = drawn(&d, 10.0);
+        assert!(slow.iter().all(|o| o.len() == 3 && !o.contains(&Blink)), "another action for the blink: {slow:?}");
+        assert!(drawn(&Deck { count: 4, ..d.clone() }, 30.0).iter().all(|o| o.len() == 4 && o[0] == Blink));
+        let cannot = d.without(&[TurnLeft, TurnRight, Nod]);
+        assert!(drawn(&cannot, 30.0).iter().all(|o| o.len() == 3 && o[0] == Blink));
+        let nothing = d.without(&[Blink, TurnLeft, TurnRight, Nod, Smile, MouthOpen]);
+        assert_eq!(drawn(&nothing, 30.0), [Vec::<Action>::new()]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::domain::liveness::PadRule;
 use crate::domain::observation::Embedding;
 use crate::domain::visit::{ChallengeSource, LightAsk, Policy};
 use crate::ports::{Infer, Person, PortError, Recovery};
-use crate::schema::event::Goal;
+use crate::schema::event::{Action, Goal};
 use crate::schema::ids::PersonId;
 use crate::vision::family::Role;
 use crate::vision::pad::Head;
@@ -362,13 +362,20 @@ pub fn light(config: &Config) -> LightAsk {
 #[must_use]
 pub fn deck(config: &Config) -> Deck {
     let c = config.challenge();
+    let mut shaped: Vec<Action> = Vec::new();
+    for action in c.shape.concat() {
+        if !shaped.contains(&action) {
+            shaped.push(action);
+        }
+    }
     Deck {
-        actions: c.actions.clone(),
-        count: c.count,
+        count: if shaped.is_empty() { c.count } else { c.shape.len() },
+        actions: if shaped.is_empty() { c.actions.clone() } else { shaped },
         onset_min: c.onset_min,
         onset_max: c.onset_max,
         window: c.window,
         blinks: c.blinks,
+        shape: c.shape.clone(),
     }
 }
 

@@ -19,7 +19,8 @@ pub enum Refusal {
     /// Not a picture, or a broken or too big one.
     Undecodable(String),
     NoFace,
-    Several,
+    /// So many faces.
+    Several(u32),
     Quality(Quality),
 }
 
@@ -30,8 +31,18 @@ impl Refusal {
         match self {
             Refusal::Undecodable(why) => why.clone(),
             Refusal::NoFace => "no_face".into(),
-            Refusal::Several => "several_faces".into(),
+            Refusal::Several(_) => "several_faces".into(),
             Refusal::Quality(q) => q.name().into(),
+        }
+    }
+
+    /// How many faces there are, where that is the reason.
+    #[must_use]
+    pub fn faces(&self) -> Option<u32> {
+        match self {
+            Refusal::NoFace => Some(0),
+            Refusal::Several(n) => Some(*n),
+            Refusal::Undecodable(_) | Refusal::Quality(_) => None,
         }
     }
 
@@ -41,7 +52,7 @@ impl Refusal {
         match self {
             Refusal::Undecodable(_) => "use a JPEG or PNG picture of at most 4096 pixels a side",
             Refusal::NoFace => "use a picture that shows the whole face from the front",
-            Refusal::Several => "use a picture with one person in it",
+            Refusal::Several(_) => "use a picture with one person in it",
             Refusal::Quality(Quality::TooSmall) => "come closer",
             Refusal::Quality(Quality::Blurred) => "hold still, clean the lens",
             Refusal::Quality(Quality::Dark) => "add light",
@@ -78,7 +89,7 @@ pub fn observe<I: Infer>(
 pub fn portrait<I: Infer>(pipeline: &mut Pipeline<I>, bytes: &[u8]) -> Result<Result<FaceSeen, Refusal>, VisionError> {
     Ok(observe(pipeline, bytes)?.and_then(|(seen, face)| {
         if seen.faces > 1 && seen.second >= SECOND_FACE {
-            return Err(Refusal::Several);
+            return Err(Refusal::Several(seen.faces));
         }
         match face.quality {
             Quality::Ok if face.embedding.is_some() => Ok(face),

@@ -260,6 +260,7 @@ impl Worker {
                 reason: why.reason(),
                 hint: why.advice().into(),
                 person: None,
+                faces: why.faces(),
             }),
         })
     }
@@ -294,6 +295,7 @@ impl Worker {
             reason: r.reason,
             hint: r.advice.into(),
             person: r.person,
+            faces: None,
         });
         Ok(EnrolDone { person: ask.person, templates, accepted, refused: refused.collect(), seq })
     }

@@ -66,6 +66,9 @@ pub struct RefusedPicture {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub person: Option<PersonId>,
+    /// How many faces a target shows, where that is the reason.
+    #[serde(skip)]
+    pub faces: Option<u32>,
 }
 
 /// Pictures to enrol somebody from.

@@ -58,6 +58,7 @@ pub(super) fn challenge(config: &Config, ask: &Ask) -> ChallengeSource {
                 return ChallengeSource::Fixed { deck, order: c.actions.clone(), onsets: Vec::new() };
             }
             deck.actions.clear();
+            deck.shape.clear();
             for (action, _) in &c.actions {
                 if !deck.actions.contains(action) {
                     deck.actions.push(*action);
