@@ -8,6 +8,8 @@
 # make emulated            the arm64 program's verdicts under emulation, held to this machine's
 # make emulated-armv7      one picture identified by the armv7 program under emulation
 # make hil                 all scenarios of the virtual bench (tests/hil): V4L2 cameras of a real kernel, emulated
+# make power-cuts [CUTS=200]       the journal on a real ext4 image that loses its power; root and loop devices
+# make broker-100k                 the same as `make records`
 # make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
 # make records [RECORDS=100000]    so many records while the broker is away, then all of them in order
 # make hostile [INPUTS=1000000] [SEED=1]   bytes from outside at the parsers of commands
@@ -90,6 +92,14 @@ FPS ?= 15
 attacks: setup models
 	@cargo build --release $(FEATURES) >&2
 	@$(TARGET)/release/cardea eval attacks --stills $(STILLS)/labels.csv --root $(STILLS) --sequences $(N) --seed $(SEED) --fps $(FPS) --people 400 --json
+
+CUTS ?= 200
+
+.PHONY: power-cuts broker-100k
+power-cuts: setup
+	CARDEA_POWER_CUTS=$(CUTS) cargo test $(FEATURES) --test power_cuts -- --nocapture --test-threads=1
+
+broker-100k: records
 
 # 500 kills of the daemon and of the guard in mid-pulse, 1,000 starts and stops: 10 minutes.
 kills: setup

@@ -7,6 +7,7 @@ use crate::domain::gallery::Template;
 use crate::domain::screen::Screen;
 use crate::schema::command::{Answer, Command, Via};
 use crate::schema::event::EdgeCause;
+use crate::schema::head::SignedHead;
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::record::{Draft, Record};
 use crate::vision::frame::Frame;
@@ -240,6 +241,15 @@ pub struct ChainReport {
     pub cause: Option<String>,
 }
 
+/// The oldest records, as far as they are more than are to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogGap {
+    pub first: u64,
+    pub last: u64,
+    /// Of the last one.
+    pub hash: String,
+}
+
 /// The append-only log. What `append` returned is on the disk.
 pub trait Journal: Send {
     /// Seals and commits one record; returns after the fsync.
@@ -247,6 +257,50 @@ pub trait Journal: Send {
     /// # Errors
     /// Nothing was written.
     fn append(&mut self, draft: &Draft) -> Result<Record, PortError>;
+
+    /// The same with several records, which share one commit: all of them are on the disk on return, or none.
+    ///
+    /// # Errors
+    /// None was written.
+    fn append_all(&mut self, drafts: &[Draft]) -> Result<Vec<Record>, PortError>;
+
+    /// Whether the disk was so full that the space held back was given up, or could never be held back: time for
+    /// `alarm.disk`. It becomes false by itself once there is room again.
+    fn starved(&mut self) -> bool {
+        false
+    }
+
+    /// What should go so that `keep` records stay; `None` while there are not many more.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn surplus(&mut self, _keep: u64) -> Result<Option<LogGap>, PortError> {
+        Ok(None)
+    }
+
+    /// Lets records go and writes the record of that, `system.log_gap`, in one commit.
+    ///
+    /// # Errors
+    /// Nothing went.
+    fn prune(&mut self, gap: &Draft) -> Result<Record, PortError> {
+        self.append(gap)
+    }
+
+    /// The head with the device's signature; `None` in an empty journal.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn signed_head(&mut self) -> Result<Option<SignedHead>, PortError> {
+        Ok(None)
+    }
+
+    /// Keeps the newest head beside the journal, and returns it when it is news.
+    ///
+    /// # Errors
+    /// The one before is still there.
+    fn keep_head(&mut self) -> Result<Option<SignedHead>, PortError> {
+        Ok(None)
+    }
 
     /// Up to `limit` records after `seq`, in order.
     ///

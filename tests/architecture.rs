@@ -76,6 +76,7 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("rumqttc", &["adapters"]),
     ("ureq", &["adapters"]),
     ("chacha20poly1305", &["adapters"]),
+    ("ring", &["adapters"]),
     ("linfa", &["adapters"]),
     ("linfa_ftrl", &["adapters"]),
     ("tokio", &["adapters", "runtime"]),

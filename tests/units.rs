@@ -159,7 +159,7 @@ fn secrets_come_encrypted_and_a_core_dump_holds_none() {
     let unit = "cardea.service";
     assert!(values(unit, "LoadCredential").is_empty());
     let secrets = values(unit, "LoadCredentialEncrypted");
-    for name in ["people.key", "mqtt-password", "mqtt-client.key"] {
+    for name in ["people.key", "device.key", "mqtt-password", "mqtt-client.key"] {
         // By name, not by path: systemd leaves out a credential of a name that is in no store.
         assert!(secrets.contains(&format!("{name}:cardea.{name}")), "{name}: {secrets:?}");
     }

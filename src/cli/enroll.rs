@@ -5,9 +5,10 @@ use super::still::Refusal;
 use super::{Code, Exit, Failure, Globals, Outcome, clip};
 use crate::adapters::camera;
 use crate::adapters::system::SystemClock;
-use crate::base::time::{Clock, Tick};
+use crate::base::time::Clock;
 use crate::config::Config;
-use crate::domain::observation::{Embedding, Observation, Quality, Wants};
+use crate::domain::guide::{Advice, Guide};
+use crate::domain::observation::{Embedding, Observation, Pose, Quality, Wants};
 use crate::ports::{NextFrame, PeopleStore, Person};
 use crate::runtime::engine::Engine;
 use crate::runtime::enrolment::{Refused, SECOND_FACE, Taken};
@@ -26,7 +27,7 @@ pub struct Args {
     /// Pictures, or clips, of which the first two seconds count; repeatable.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     image: Vec<PathBuf>,
-    /// Takes up to five pictures from the configured camera.
+    /// Takes up to five pictures from the configured camera, and says which way to look.
     #[arg(long)]
     camera: bool,
     #[command(flatten)]
@@ -44,12 +45,8 @@ pub(super) struct Choice {
     pub allow_duplicate: bool,
 }
 
-/// Pictures from the camera at most.
-const FROM_CAMERA: usize = 5;
-/// Between two of them, so that they are not the same picture.
-const APART: Duration = Duration::from_millis(300);
-/// Then it is given up.
-const CAMERA_LIMIT: Duration = Duration::from_secs(20);
+/// Then it is given up: five poses that do not come, and some time for light and distance.
+const CAMERA_LIMIT: Duration = Duration::from_secs(45);
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
     let id = PersonId::new(&args.name).map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "choose another name"))?;
@@ -62,11 +59,12 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
             take(&mut taken, &mut engine, file)?;
         }
     }
+    let known = super::enrolled_people(&config.store().dir, engine.embedding_digest())?;
+    let (own, others): (Vec<Person>, Vec<Person>) = known.into_iter().partition(|p| p.id == id);
     if !args.choice.allow_duplicate {
-        let mut others = super::known_people(&config.store().dir, engine.embedding_digest())?;
-        others.retain(|p| p.id != id);
         taken.refuse_duplicates(&engine, &config, &others).map_err(Failure::unavailable)?;
     }
+    taken.refuse_strangers(&engine, &own).map_err(Failure::unavailable)?;
     let person = taken.person(&engine, &id, args.choice.partial, SystemClock.wall().unix_ms);
     let templates = person.as_ref().map_or(0, |p| p.templates.len());
     let mut recorded = None;
@@ -111,13 +109,14 @@ pub(super) fn take(taken: &mut Taken, engine: &mut Engine, path: &Path) -> Resul
     Ok(())
 }
 
-/// Takes pictures from the configured camera while it tells the person what helps.
+/// Takes pictures from the configured camera while it tells the person how to stand, and what helps.
 fn from_camera(taken: &mut Taken, config: &Config, engine: &mut Engine) -> Result<(), Failure> {
     let clock = Arc::new(SystemClock);
     let mut source = camera::open(config.camera(), clock.clone(), 0).map_err(Failure::unavailable)?;
     engine.pipeline.reset();
     let began = clock.now();
-    let (mut last, mut newest, mut said) = (None::<Tick>, None::<u64>, "");
+    let mut guide = Guide::new(began);
+    let (mut newest, mut said) = (None::<u64>, "");
     let mut say = |text: &'static str| {
         if said != text {
             eprintln!("{text}");
@@ -125,8 +124,9 @@ fn from_camera(taken: &mut Taken, config: &Config, engine: &mut Engine) -> Resul
         }
     };
     let mut trouble = Refusal::NoFace;
-    say("look straight into the camera");
-    while taken.accepted.len() < FROM_CAMERA && clock.now().since(began) < CAMERA_LIMIT {
+    while let Some(view) = guide.wants()
+        && clock.now().since(began) < CAMERA_LIMIT
+    {
         let frame = match source.next(config.camera().timeout).map_err(Failure::unavailable)? {
             NextFrame::Frame(frame) => frame,
             NextFrame::Torn(_) => continue,
@@ -136,25 +136,31 @@ fn from_camera(taken: &mut Taken, config: &Config, engine: &mut Engine) -> Resul
             }
             NextFrame::End => break,
         };
-        if last.is_some_and(|l| frame.captured.since(l) < APART) {
-            continue;
-        }
         let wants = Wants { embedding: true, ..Wants::default() };
         let Some(o) = clip::observe(&mut engine.pipeline, &frame, wants)? else { continue };
         // A frozen camera shows the same picture again: that adds nothing.
         if newest.replace(o.digest) == Some(o.digest) {
             continue;
         }
-        match good(&o) {
-            Ok(e) => {
-                last = Some(o.captured);
-                taken.accepted.push((format!("camera:{}", o.frame), vec![e]));
-                eprintln!("picture {} of {FROM_CAMERA}", taken.accepted.len());
-            }
+        let (embedding, mut pose) = match good(&o) {
+            Ok(found) => found,
             Err(why) => {
                 say(why.advice());
                 trouble = why;
+                continue;
             }
+        };
+        if config.camera().mirrored {
+            pose.yaw = -pose.yaw;
+        }
+        match guide.look(clock.now(), pose) {
+            Some(Advice::Take) => {
+                taken.accepted.push((format!("camera:{}", o.frame), vec![embedding]));
+                say("thank you");
+                eprintln!("picture {} of {}", taken.accepted.len(), Guide::MOST);
+            }
+            Some(Advice::Wait(_)) => say(view.words()),
+            None => break,
         }
     }
     if taken.accepted.is_empty() {
@@ -184,15 +190,15 @@ pub(super) fn lines(taken: &Taken) -> String {
     taken.refused.iter().map(one).collect()
 }
 
-/// The embedding of a frame that one person may be enrolled from.
-fn good(o: &Observation) -> Result<Embedding, Refusal> {
+/// The embedding of a frame that one person may be enrolled from, and how the head stands in it.
+fn good(o: &Observation) -> Result<(Embedding, Pose), Refusal> {
     let face = o.face.as_ref().ok_or(Refusal::NoFace)?;
     if o.faces > 1 && o.second >= SECOND_FACE {
         return Err(Refusal::Several(o.faces));
     }
-    match clip::usable(face) {
-        Some(e) => Ok(e.clone()),
-        None if face.quality == Quality::Ok => Err(Refusal::Quality(Quality::OffPose)),
-        None => Err(Refusal::Quality(face.quality)),
+    match (face.quality, &face.embedding) {
+        (Quality::Ok, Some(e)) => Ok((e.clone(), face.pose)),
+        (Quality::Ok, None) => Err(Refusal::Quality(Quality::OffPose)),
+        (poor, _) => Err(Refusal::Quality(poor)),
     }
 }

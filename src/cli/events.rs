@@ -1,9 +1,14 @@
 //! `cardea events`: reads and checks the journal. With `--json` a record is printed exactly as it is stored.
 
+mod check;
+
+pub(super) use check::key;
+
 use super::state::{self, io, print};
 use super::{Code, Exit, Failure, Globals, Outcome};
 use crate::adapters::store::{SqliteJournal, Trouble};
 use crate::ports::{Journal, Stored};
+use crate::schema::head::SignedHead;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 use std::fs::OpenOptions;
@@ -41,14 +46,25 @@ enum Command {
         #[arg(long)]
         follow: bool,
     },
-    /// All records as JSON lines, to a new file or to standard output.
+    /// All records as JSON lines, checked on the way, to a new file or to standard output. With the file comes its signed
+    /// head, FILE.head.
     Export { file: Option<PathBuf> },
-    /// Checks every hash, number and link.
+    /// Checks every hash, number and link, and the signature of the head.
     Verify {
         /// A head that was kept elsewhere, as `log/head` over MQTT: finds an end that was cut off or rewritten.
         #[arg(long, value_name = "SEQ:SHA256", value_parser = head)]
         head: Option<(u64, String)>,
+        /// The terminal's public key, as `events key` prints it, in hex or as a PEM file: for whoever has no terminal.
+        #[arg(long, value_name = "HEX|FILE")]
+        key: Option<String>,
+        /// An export instead of the journal; FILE.head lies beside it.
+        #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "head")]
+        file: Option<PathBuf>,
     },
+    /// The newest record's number and hash with the terminal's signature.
+    Head,
+    /// The public key that heads and receipts are checked with.
+    Key,
 }
 
 /// Records read at once.
@@ -57,6 +73,10 @@ const PAGE: usize = 1000;
 const LOOK: Duration = Duration::from_millis(250);
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
+    // An export is checked where there is neither terminal nor configuration.
+    if let Command::Verify { file: Some(file), key, .. } = &args.command {
+        return check::export(globals, file, &check::key(key.as_deref().unwrap_or_default())?);
+    }
     let dir = state::dir(globals)?;
     match args.command {
         Command::List { after, limit, kind } => match reader(&dir)? {
@@ -65,7 +85,15 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         },
         Command::Tail { limit, follow } => tail(globals, &dir, limit, follow),
         Command::Export { file } => export(globals, &mut needed(&dir)?, file.as_deref()),
-        Command::Verify { head } => verify(globals, &mut needed(&dir)?, head),
+        Command::Verify { head, key, .. } => {
+            let mut journal = needed(&dir)?;
+            if key.is_some() {
+                journal.trust(check::key(key.as_deref().unwrap_or_default())?);
+            }
+            verify(globals, &mut journal, head)
+        }
+        Command::Head => check::head(globals, &mut needed(&dir)?),
+        Command::Key => check::print_key(globals, &dir),
     }
 }
 
@@ -115,18 +143,22 @@ fn tail(globals: &Globals, dir: &Path, limit: usize, follow: bool) -> Outcome {
         None => 0,
     };
     let mut after = newest.saturating_sub(u64::try_from(limit).unwrap_or(u64::MAX));
+    let mut seen = check::Seen::default();
     loop {
         if journal.is_none() {
             journal = reader(dir)?;
         }
-        let page = match &mut journal {
-            Some(j) => j.after(after, PAGE).map_err(io)?,
-            None => Vec::new(),
-        };
+        let mut page = Vec::new();
+        if let Some(j) = &mut journal {
+            // The head first: what is written meanwhile comes with the next page.
+            let head = j.signed_head().map_err(io)?;
+            page = j.after(after, PAGE).map_err(io)?;
+            seen.take(&page, head.as_ref(), &j.public_key());
+        }
         after = page.last().map_or(after, |s| s.seq);
         let text: String = page.iter().map(|s| line(globals, s)).collect();
-        if !print(&text)? || (page.is_empty() && !follow) {
-            return Ok(Exit::Done);
+        if !print(&text)? || seen.is_broken() || (page.is_empty() && !follow) {
+            return Ok(seen.end());
         }
         if page.is_empty() {
             std::thread::sleep(LOOK);
@@ -135,28 +167,39 @@ fn tail(globals: &Globals, dir: &Path, limit: usize, follow: bool) -> Outcome {
 }
 
 fn export(globals: &Globals, journal: &mut SqliteJournal, file: Option<&Path>) -> Outcome {
+    let head = journal.signed_head().map_err(io)?;
+    let mut seen = check::Seen::default();
     let Some(path) = file else {
-        let exact = Globals { json: true, ..globals.clone() };
-        return list(&exact, journal, 0, usize::MAX, None);
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        match write_all(journal, &mut out, head.as_ref(), &mut seen) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
+            Err(e) => return Err(Failure::new(Code::Io, "standard output", e, "check where it goes")),
+            Ok(_) => return Ok(seen.end()),
+        }
     };
+    let beside = check::head_of(path);
     let failed = |e: std::io::Error| {
-        Failure::new(
-            Code::Io,
-            path.display().to_string(),
-            e,
-            "give a file that does not exist yet, in a directory with space",
-        )
+        let hint = "give a file that does not exist yet, in a directory with space";
+        Failure::new(Code::Io, path.display().to_string(), e, hint)
     };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let written = write_all(journal, &mut BufWriter::new(&file), failed).and_then(|n| {
-        file.sync_all().map_err(failed)?;
-        Ok(n)
-    });
+    let written = write_all(journal, &mut BufWriter::new(&file), head.as_ref(), &mut seen)
+        .and_then(|n| file.sync_all().map(|()| n))
+        .map_err(failed)
+        .and_then(|n| {
+            let text = head.as_ref().map(|h| format!("{}\n", h.text())).unwrap_or_default();
+            super::private::write(&beside, text.as_bytes(), super::private::Existing::Refuse).map(|()| n)
+        });
     match written {
-        Ok(records) if globals.json => {
-            print(&format!("{}\n", json!({"file": path, "records": records}))).map(|_| Exit::Done)
+        Ok(records) => {
+            let text = if globals.json {
+                json!({"file": path, "records": records, "head_file": beside, "head": head}).to_string()
+            } else {
+                format!("{records} records written to {}, their head to {}", path.display(), beside.display())
+            };
+            print(&format!("{text}\n"))?;
+            Ok(seen.end())
         }
-        Ok(records) => print(&format!("{records} records written to {}\n", path.display())).map(|_| Exit::Done),
         Err(e) => {
             let _half_written = std::fs::remove_file(path);
             Err(e)
@@ -164,22 +207,29 @@ fn export(globals: &Globals, journal: &mut SqliteJournal, file: Option<&Path>) -
     }
 }
 
+/// All records up to the head.
 fn write_all(
     journal: &mut SqliteJournal,
     out: &mut impl Write,
-    failed: impl Fn(std::io::Error) -> Failure,
-) -> Result<u64, Failure> {
+    head: Option<&SignedHead>,
+    seen: &mut check::Seen,
+) -> std::io::Result<u64> {
+    let key = journal.public_key();
+    let upto = head.map_or(u64::MAX, |h| h.seq);
     let (mut after, mut records) = (0, 0);
     loop {
-        let page = journal.after(after, PAGE).map_err(io)?;
+        let mut page = journal.after(after, PAGE).map_err(std::io::Error::other)?;
+        page.retain(|s| s.seq <= upto);
         let Some(last) = page.last() else { break };
         after = last.seq;
+        seen.take(&page, head, &key);
         for stored in &page {
-            writeln!(out, "{}", stored.text).map_err(&failed)?;
+            writeln!(out, "{}", stored.text)?;
             records += 1;
         }
     }
-    out.flush().map_err(failed)?;
+    out.flush()?;
+    seen.whole(head, &key);
     Ok(records)
 }
 
@@ -189,20 +239,8 @@ fn verify(globals: &Globals, journal: &mut SqliteJournal, head: Option<(u64, Str
         None => journal.verify(),
     }
     .map_err(io)?;
-    let ok = report.first_bad_seq.is_none();
-    let text = if globals.json {
-        let (records, bad, cause) = (report.records, report.first_bad_seq, report.cause);
-        json!({"ok": ok, "records": records, "first_bad_seq": bad, "cause": cause}).to_string()
-    } else if let (Some(bad), Some(cause)) = (report.first_bad_seq, &report.cause) {
-        format!(
-            "broken at record {bad}: {cause}; the {} records before it are as they were written",
-            report.records.min(bad - 1)
-        )
-    } else {
-        format!("{} records, every one as it was written", report.records)
-    };
-    print(&format!("{text}\n"))?;
-    Ok(if ok { Exit::Done } else { Exit::Negative })
+    let signed = if report.first_bad_seq.is_none() { journal.signed_head().map_err(io)? } else { None };
+    check::tell(globals, report, signed.as_ref())
 }
 
 /// One record as a line, newline included.

@@ -20,6 +20,8 @@ mod models;
 mod mqtt;
 mod pad;
 mod people;
+mod people_csv;
+mod people_receipt;
 mod people_set;
 mod private;
 mod prompts;
@@ -267,12 +269,23 @@ pub fn main() -> ExitCode {
 }
 
 /// Everybody in a state directory with templates of one embedding network; nobody when there are no people yet.
-fn known_people(state: &std::path::Path, model: &str) -> Result<Vec<Person>, Failure> {
+fn enrolled_people(state: &std::path::Path, model: &str) -> Result<Vec<Person>, Failure> {
     if !EncryptedPeople::exists(state) {
         return Ok(Vec::new());
     }
     let mut store = EncryptedPeople::open(state)?;
     store.load(model).map_err(|e| Failure::new(Code::Io, e.what, e.cause, e.hint))
+}
+
+/// Of these, those who may be recognised today.
+fn known_people(state: &std::path::Path, model: &str) -> Result<Vec<Person>, Failure> {
+    if !EncryptedPeople::exists(state) {
+        return Ok(Vec::new());
+    }
+    let mut store = EncryptedPeople::open(state)?;
+    let now_ms = crate::base::time::Clock::wall(&crate::adapters::system::SystemClock).unix_ms;
+    let current = store.current(model, now_ms).map_err(|e| Failure::new(Code::Io, e.what, e.cause, e.hint))?;
+    Ok(current.people)
 }
 
 /// What people of a state directory cannot do.

@@ -3,6 +3,7 @@
 use super::enroll::{self, Choice};
 use super::state::{self, Log, io, print};
 use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::adapters::store::receipt;
 use crate::adapters::system::SystemClock;
 use crate::base::time::Clock;
 use crate::ports::{PeopleStore, Person, PersonSummary};
@@ -27,8 +28,11 @@ enum Command {
     List,
     /// One person.
     Show { name: String },
-    /// Removes a person with all templates and destroys their key.
+    /// Removes a person with all templates, destroys their key, and prints a signed receipt.
     Remove { name: String },
+    /// Receipts of removals.
+    #[command(subcommand)]
+    Receipt(super::people_receipt::Command),
     /// Notes what a person cannot do and is not asked for; prints it without `--cannot`.
     Limits {
         name: String,
@@ -45,7 +49,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         passphrase_file: PathBuf,
     },
-    /// Adds people from an export, or from a folder of pictures per person.
+    /// Adds people from an export, from a folder of pictures per person, or from a table.
     Import(ImportArgs),
     /// Stores labelled pictures from the camera, for `eval pad`, `pad calibrate` and `pad train`.
     Collect(super::collect::Args),
@@ -54,11 +58,14 @@ enum Command {
 #[derive(clap::Args, Debug)]
 struct ImportArgs {
     /// A file that `people export` wrote.
-    #[arg(required_unless_present = "dataset", requires = "passphrase_file", conflicts_with = "dataset")]
+    #[arg(required_unless_present_any = ["dataset", "csv"], requires = "passphrase_file", conflicts_with_all = ["dataset", "csv"])]
     file: Option<PathBuf>,
     /// File whose first line is the export's passphrase.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// A table with the columns person, picture, groups, valid_from, valid_to, card, consent, expires.
+    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
+    csv: Option<PathBuf>,
     /// Replaces people of the same name instead of refusing the import.
     #[arg(long)]
     replace: bool,
@@ -79,7 +86,7 @@ pub(super) struct FolderArgs {
     #[arg(long, short = 'd', value_enum, default_value_t = Detection::Accurate)]
     pub detection_method: Detection,
     #[command(flatten)]
-    choice: Choice,
+    pub choice: Choice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,11 +102,15 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         Command::List => list(globals),
         Command::Show { name } => show(globals, &person(&name)?),
         Command::Remove { name } => remove(globals, &person(&name)?),
+        Command::Receipt(command) => super::people_receipt::run(globals, command),
         Command::Limits { name, cannot } => limits(globals, &person(&name)?, cannot.as_deref()),
         Command::Set(args) => super::people_set::run(globals, &person(&args.name)?, &args),
         Command::Export { file, passphrase_file } => export(globals, &file, &passphrase_file),
         Command::Import(ImportArgs { file: Some(file), passphrase_file: Some(pass), replace, .. }) => {
             import(globals, &file, &pass, replace)
+        }
+        Command::Import(ImportArgs { csv: Some(csv), folder, replace, .. }) => {
+            super::people_csv::run(globals, &csv, folder.choice, replace)
         }
         Command::Import(args) => import_folder(globals, &args.folder, args.replace),
         Command::Collect(args) => super::collect::run(globals, &args),
@@ -110,29 +121,50 @@ fn person(name: &str) -> Result<PersonId, Failure> {
     PersonId::new(name).map_err(|e| Failure::new(Code::Usage, e.name, e.rule, "see `cardea people list`"))
 }
 
-fn list(globals: &Globals) -> Outcome {
-    let people = match state::people_if_any(globals)? {
-        Some(mut store) => store.list().map_err(io)?,
-        None => Vec::new(),
+/// What `list` and `show` tell of a person.
+struct Row {
+    summary: PersonSummary,
+    consent_ms: Option<i64>,
+    expires_ms: Option<i64>,
+    expired: bool,
+    /// No template is of the network in use: the person is not recognised. `None` when that network is not known.
+    waiting: Option<bool>,
+}
+
+fn rows(globals: &Globals) -> Result<Vec<Row>, Failure> {
+    let Some(mut store) = state::people_if_any(globals)? else { return Ok(Vec::new()) };
+    let mut attributes = store.attributes()?;
+    let digest = super::load_config(globals).ok().and_then(|c| crate::runtime::engine::embedding_digest(&c).ok());
+    let now_ms = SystemClock.wall().unix_ms;
+    let row = |summary: PersonSummary| {
+        let a = attributes.remove(&summary.person).unwrap_or_default();
+        Row {
+            consent_ms: a.consent_ms,
+            expires_ms: a.expires_ms,
+            expired: a.expires_ms.is_some_and(|end| now_ms >= end),
+            waiting: digest.as_ref().map(|d| !summary.models.contains(d)),
+            summary,
+        }
     };
+    Ok(store.list().map_err(io)?.into_iter().map(row).collect())
+}
+
+fn list(globals: &Globals) -> Outcome {
+    let people = rows(globals)?;
     let text = if globals.json {
         format!("{}\n", json!({"people": people.iter().map(object).collect::<Vec<_>>()}))
     } else if people.is_empty() {
         "nobody is enrolled; add a person with `cardea enroll NAME --image FILE`\n".to_owned()
     } else {
-        people.iter().map(row).collect()
+        people.iter().map(line).collect()
     };
     print(&text).map(|_| Exit::Done)
 }
 
 fn show(globals: &Globals, id: &PersonId) -> Outcome {
-    let found = match state::people_if_any(globals)? {
-        Some(mut store) => store.list().map_err(io)?.into_iter().find(|p| p.person == *id),
-        None => None,
-    };
-    match found {
+    match rows(globals)?.into_iter().find(|p| p.summary.person == *id) {
         Some(p) => {
-            print(&if globals.json { format!("{}\n", object(&p)) } else { row(&p) })?;
+            print(&if globals.json { format!("{}\n", object(&p)) } else { line(&p) })?;
             Ok(Exit::Done)
         }
         None => unknown(globals, &json!({"person": id, "found": false}), id),
@@ -148,12 +180,17 @@ fn remove(globals: &Globals, id: &PersonId) -> Outcome {
     let record = log
         .append(Event::PersonRemoved { person: id.clone() })
         .map_err(|e| Failure { what: format!("{id} was removed, but that could not be recorded: {}", e.what), ..e })?;
+    let issued = receipt::issue(&state::dir(globals)?, id, &removal, &record);
+    let (receipt, file) = issued.map_err(|e| Failure {
+        what: format!("{id} was removed, but there is no receipt: {}", e.port.cause),
+        ..e.into()
+    })?;
     let text = if globals.json {
-        let receipt = json!({
+        let answer = json!({
             "person": id, "removed": true, "templates": removal.templates, "key_replaced": removal.key_replaced,
-            "erased": removal.erased, "at": record.time, "seq": record.seq,
+            "erased": removal.erased, "at": record.time, "seq": record.seq, "receipt": receipt, "receipt_file": file,
         });
-        format!("{receipt}\n")
+        format!("{answer}\n")
     } else {
         let mut text = format!("{id} removed with {} templates; record {}\n", removal.templates, record.seq);
         if !removal.key_replaced {
@@ -162,7 +199,7 @@ fn remove(globals: &Globals, id: &PersonId) -> Outcome {
         if !removal.erased {
             text += "another process was reading: the encrypted remains leave the file at the next opening\n";
         }
-        text
+        text + &format!("receipt, also in {}:\n{}\n", file.display(), receipt.text())
     };
     print(&text).map(|_| Exit::Done)
 }
@@ -239,7 +276,7 @@ fn import_folder(globals: &Globals, args: &FolderArgs, replace: bool) -> Outcome
     }
     let folders = folders(root)?;
     let (config, mut engine) = super::eval::open(globals, None, None)?;
-    let mut known = super::known_people(&config.store().dir, engine.embedding_digest())?;
+    let mut known = super::enrolled_people(&config.store().dir, engine.embedding_digest())?;
     let (mut people, mut accepted, mut refused, mut lines) = (Vec::new(), Vec::new(), Vec::new(), String::new());
     let mut spoilt = false;
     for (id, files) in folders {
@@ -251,6 +288,8 @@ fn import_folder(globals: &Globals, args: &FolderArgs, replace: bool) -> Outcome
             let others: Vec<Person> = known.iter().filter(|p| p.id != id).cloned().collect();
             taken.refuse_duplicates(&engine, &config, &others).map_err(Failure::unavailable)?;
         }
+        let own: Vec<Person> = known.iter().filter(|p| p.id == id && !replace).cloned().collect();
+        taken.refuse_strangers(&engine, &own).map_err(Failure::unavailable)?;
         spoilt |= taken.is_refused();
         accepted.extend(taken.names().into_iter().map(str::to_owned));
         refused.extend(enroll::refusals(&taken));
@@ -341,12 +380,27 @@ fn unknown(globals: &Globals, answer: &Value, id: &PersonId) -> Outcome {
     Ok(Exit::Negative)
 }
 
-fn object(p: &PersonSummary) -> Value {
-    json!({"person": p.person, "templates": p.templates, "models": p.models, "enrolled": rfc3339(p.enrolled_unix_ms)})
+fn object(p: &Row) -> Value {
+    let s = &p.summary;
+    json!({
+        "person": s.person, "templates": s.templates, "models": s.models, "enrolled": rfc3339(s.enrolled_unix_ms),
+        "consent": p.consent_ms.map(rfc3339), "expires": p.expires_ms.map(rfc3339), "expired": p.expired,
+        "waiting": p.waiting,
+    })
 }
 
-fn row(p: &PersonSummary) -> String {
-    let models: Vec<&str> = p.models.iter().map(|m| m.get(..12).unwrap_or(m)).collect();
-    let name = p.person.as_str();
-    format!("{name:<24} {:>3} templates  {}  {}\n", p.templates, rfc3339(p.enrolled_unix_ms), models.join(" "))
+fn line(p: &Row) -> String {
+    let s = &p.summary;
+    let models: Vec<&str> = s.models.iter().map(|m| m.get(..12).unwrap_or(m)).collect();
+    let name = s.person.as_str();
+    let mut more = String::new();
+    match p.expires_ms {
+        Some(end) if p.expired => more += &format!("; expired {}", rfc3339(end)),
+        Some(end) => more += &format!("; until {}", rfc3339(end)),
+        None => {}
+    }
+    if p.waiting == Some(true) {
+        more += "; waiting for pictures: the network in use is another";
+    }
+    format!("{name:<24} {:>3} templates  {}  {}{more}\n", s.templates, rfc3339(s.enrolled_unix_ms), models.join(" "))
 }

@@ -5,7 +5,7 @@ use super::{Code, Exit, Failure, Globals, Outcome};
 use crate::adapters::store::pin;
 use crate::adapters::system::random;
 use crate::config::{Config, is_name};
-use crate::domain::access::{Attributes, EVERYONE};
+use crate::domain::access::{Attributes, EVERYONE, RuleBook};
 use crate::schema::event::Event;
 use crate::schema::ids::PersonId;
 use crate::schema::record::rfc3339;
@@ -28,6 +28,12 @@ pub(super) struct Args {
     /// To the end of this day, or to this moment, or `none`.
     #[arg(long, value_name = "WHEN")]
     valid_to: Option<String>,
+    /// The day on which the person agreed to be enrolled, or `none`.
+    #[arg(long, value_name = "WHEN")]
+    consent: Option<String>,
+    /// To the end of this day, or to this moment, the face is compared at all, or `none`.
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
     /// Reads a PIN of 4 to 12 digits from standard input: its first line.
     #[arg(long, conflicts_with = "no_pin")]
     pin: bool,
@@ -52,7 +58,8 @@ pub(super) fn run(globals: &Globals, id: &PersonId, args: &Args) -> Outcome {
         return Err(Failure::new(Code::Usage, "--card", format!("it is {other}'s already"), "give another number"));
     }
     let nothing = !args.no_group && !args.pin && !args.no_pin && args.group.is_empty();
-    if nothing && args.valid_from.is_none() && args.valid_to.is_none() && args.card.is_none() {
+    let dates = [&args.valid_from, &args.valid_to, &args.consent, &args.expires];
+    if nothing && dates.iter().all(|d| d.is_none()) && args.card.is_none() {
         use crate::ports::PeopleStore;
         if !store.list().map_err(state::io)?.iter().any(|p| p.person == *id) {
             return Err(missing());
@@ -74,16 +81,7 @@ fn changed(config: &Config, mut a: Attributes, args: &Args) -> Result<Attributes
         a.groups.clear();
     }
     for group in &args.group {
-        let known = book.groups.contains_key(group) || book.groups.is_empty();
-        if !is_name(group) || !known || group == EVERYONE {
-            let names: Vec<&str> = book.groups.keys().map(String::as_str).collect();
-            let hint = if names.is_empty() {
-                "a name has 1 to 32 of a-z 0-9 _ -".into()
-            } else {
-                format!("the rules know {}", names.join(", "))
-            };
-            return Err(Failure::new(Code::Usage, "--group", format!("`{group}` is no group to be put into"), hint));
-        }
+        check_group(book, group)?;
         a.groups.insert(group.clone());
     }
     let limit = |key: &str, text: &Option<String>, end: bool, before: Option<i64>| match text.as_deref() {
@@ -98,6 +96,8 @@ fn changed(config: &Config, mut a: Attributes, args: &Args) -> Result<Attributes
     {
         return Err(Failure::new(Code::Usage, "--valid-to", "it lies before --valid-from", "give a later day"));
     }
+    a.consent_ms = limit("--consent", &args.consent, false, a.consent_ms)?;
+    a.expires_ms = limit("--expires", &args.expires, true, a.expires_ms)?;
     if args.no_pin {
         a.pin = None;
     }
@@ -110,16 +110,33 @@ fn changed(config: &Config, mut a: Attributes, args: &Args) -> Result<Attributes
     match args.card.as_deref().map(str::trim) {
         None => {}
         Some("none") => a.card = None,
-        Some(number) => {
-            let fits = (1..=64).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_graphic());
-            if !fits {
-                let hint = "give 1 to 64 letters and digits, as the reader types them";
-                return Err(Failure::new(Code::Usage, "--card", "it is no number of a card", hint));
-            }
-            a.card = Some(number.to_owned());
-        }
+        Some(number) => a.card = Some(check_card(number)?),
     }
     Ok(a)
+}
+
+/// Refuses what nobody can be put into.
+pub(super) fn check_group(book: &RuleBook, group: &str) -> Result<(), Failure> {
+    let known = book.groups.contains_key(group) || book.groups.is_empty();
+    if is_name(group) && known && group != EVERYONE {
+        return Ok(());
+    }
+    let names: Vec<&str> = book.groups.keys().map(String::as_str).collect();
+    let hint = if names.is_empty() {
+        "a name has 1 to 32 of a-z 0-9 _ -".into()
+    } else {
+        format!("the rules know {}", names.join(", "))
+    };
+    Err(Failure::new(Code::Usage, "--group", format!("`{group}` is no group to be put into"), hint))
+}
+
+/// A card's number as its reader types it.
+pub(super) fn check_card(number: &str) -> Result<String, Failure> {
+    if (1..=64).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(number.to_owned());
+    }
+    let hint = "give 1 to 64 letters and digits, as the reader types them";
+    Err(Failure::new(Code::Usage, "--card", "it is no number of a card", hint))
 }
 
 fn first_line() -> Result<Zeroizing<String>, Failure> {
@@ -133,7 +150,7 @@ fn first_line() -> Result<Zeroizing<String>, Failure> {
     Ok(line)
 }
 
-fn record(id: &PersonId, a: &Attributes) -> Event {
+pub(super) fn record(id: &PersonId, a: &Attributes) -> Event {
     Event::PersonRules {
         person: id.clone(),
         groups: a.groups.iter().cloned().collect(),
@@ -141,24 +158,29 @@ fn record(id: &PersonId, a: &Attributes) -> Event {
         valid_to: a.valid_to_ms.map(rfc3339),
         pin: a.pin.is_some(),
         card: a.card.is_some(),
+        consent: a.consent_ms.map(rfc3339),
+        expires: a.expires_ms.map(rfc3339),
     }
 }
 
 /// Neither PIN nor card is ever printed.
 fn told(globals: &Globals, id: &PersonId, a: &Attributes) -> String {
     let (from, to) = (a.valid_from_ms.map(rfc3339), a.valid_to_ms.map(rfc3339));
+    let (consent, expires) = (a.consent_ms.map(rfc3339), a.expires_ms.map(rfc3339));
     if globals.json {
-        let value = json!({"person": id, "groups": a.groups, "valid_from": from, "valid_to": to, "pin": a.pin.is_some(), "card": a.card.is_some()});
+        let value = json!({"person": id, "groups": a.groups, "valid_from": from, "valid_to": to, "pin": a.pin.is_some(), "card": a.card.is_some(), "consent": consent, "expires": expires});
         return format!("{value}\n");
     }
     let groups: Vec<&str> = a.groups.iter().map(String::as_str).chain([EVERYONE]).collect();
     let has = |is: bool, what: &str| if is { format!("; has a {what}") } else { String::new() };
     format!(
-        "{id} is in {}; from {} to {}{}{}\n",
+        "{id} is in {}; from {} to {}{}{}{}{}\n",
         groups.join(", "),
         from.as_deref().unwrap_or("the beginning"),
         to.as_deref().unwrap_or("the end"),
         has(a.pin.is_some(), "PIN"),
-        has(a.card.is_some(), "card")
+        has(a.card.is_some(), "card"),
+        consent.map(|c| format!("; agreed {c}")).unwrap_or_default(),
+        expires.map(|e| format!("; compared until {e}")).unwrap_or_default()
     )
 }

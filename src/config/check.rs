@@ -572,7 +572,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             discovery_prefix: raw.mqtt.discovery_prefix.clone(),
         },
         web: web::build(&raw.web),
-        store: Store { dir: raw.store.dir.clone() },
+        store: Store { dir: raw.store.dir.clone(), keep_records: raw.store.keep_records },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
         insecure: Insecure {
             challenge_off: raw.insecure.challenge_off,

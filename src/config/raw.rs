@@ -596,11 +596,14 @@ impl Default for RawMqtt {
 pub struct RawStore {
     /// State directory; `--state` overrides it.
     pub dir: PathBuf,
+    /// Records that the journal keeps, about a kilobyte each; the oldest go when there are more, and a record of that stands for them.
+    #[schemars(range(min = 100_000, max = 10_000_000))]
+    pub keep_records: u64,
 }
 
 impl Default for RawStore {
     fn default() -> Self {
-        RawStore { dir: "/var/lib/cardea".into() }
+        RawStore { dir: "/var/lib/cardea".into(), keep_records: 200_000 }
     }
 }
 

@@ -448,6 +448,8 @@ pub enum RemoteUnlock {
 pub struct Store {
     /// `store.dir`, or `--state`; default `/var/lib/cardea`.
     pub dir: PathBuf,
+    /// `store.keep_records`: 100,000 to 10,000,000; default 200,000.
+    pub keep_records: u64,
 }
 
 #[derive(Clone, Debug)]

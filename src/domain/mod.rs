@@ -8,6 +8,7 @@ pub mod door;
 pub mod fusion;
 pub mod gallery;
 pub mod gesture;
+pub mod guide;
 pub mod light;
 pub mod liveness;
 pub mod observation;

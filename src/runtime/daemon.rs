@@ -6,6 +6,7 @@ use super::commands::{CommandSender, commands};
 use super::controller::Controller;
 use super::doorway::Doorway;
 use super::engine::Engine;
+use super::expiry::Expiry;
 use super::inputs::Inputs;
 use super::net::Net;
 use super::readers::Readers;
@@ -29,7 +30,7 @@ use crate::domain::command::GateRules;
 use crate::domain::door::Door;
 use crate::domain::door::Sensor;
 use crate::domain::visit::{ChallengeSource, Policy};
-use crate::ports::{Journal, PeopleStore, PortError, Recovery};
+use crate::ports::{Journal, PortError, Recovery};
 use crate::schema::discovery::Terminal;
 use crate::schema::event::{Event, Goal};
 use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
@@ -87,7 +88,12 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let boot = uuid_v7(clock.wall().unix_ms, random()?);
     let stamp = Stamp { device: config.device().name.clone(), boot, started };
     let (feed, board) = (web::feed(), HealthBoard::default());
-    let listeners = Listeners { outbox: outbox.clone(), lines: options.lines, feed: Some(feed.clone()) };
+    let listeners = Listeners {
+        outbox: outbox.clone(),
+        lines: options.lines,
+        feed: Some(feed.clone()),
+        keep: Some(config.store().keep_records),
+    };
     let (recorder, recording) = Recorder::start(Box::new(journal), clock.clone(), stamp, listeners)?;
     recorder.commit(Event::SystemStarted {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -112,7 +118,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
 
     let (spawner, guard) = guard(config, &state)?;
     let challenge = options.challenge.clone().unwrap_or_else(|| super::engine::challenge(config));
-    let (policy, renew, pipeline, names) = policies(config, engine, &state, challenge)?;
+    let (policy, renew, pipeline, names) =
+        policies(config, engine, &state, challenge, clock.clone(), recorder.clone())?;
 
     let camera = Arc::new(CameraState::default());
     let slot = Arc::new(LatestSlot::default());
@@ -328,15 +335,23 @@ type Parts = (
 
 /// The policy of now, and how to make the next one when people came or went. The engine's networks go to the watch
 /// thread; what the policies need of it stays here.
-fn policies(config: &Config, engine: Engine, state: &Path, challenge: ChallengeSource) -> Result<Parts, PortError> {
+fn policies(
+    config: &Config,
+    engine: Engine,
+    state: &Path,
+    challenge: ChallengeSource,
+    clock: Arc<dyn Clock>,
+    recorder: Recorder,
+) -> Result<Parts, PortError> {
     let (pipeline, judge) = engine.split();
+    let mut expiry = Expiry::open(state, clock, recorder)?;
     let mut store = EncryptedPeople::open(state)?;
     let config = config.clone();
     let mut make = move |force: bool| -> Result<Option<Arc<Policy>>, PortError> {
-        if !store.changed()? && !force {
+        if !store.changed()? && !expiry.is_due() && !force {
             return Ok(None);
         }
-        let people = store.load(judge.embedding_digest())?;
+        let people = expiry.current(&mut store, judge.embedding_digest())?;
         let (gallery, templates) = judge.gallery(&people);
         let mut policy = judge.policy(&config, Goal::Identify, Arc::new(gallery), templates, challenge.clone())?;
         policy.cannot = Arc::new(store.cannot()?);
@@ -442,6 +457,9 @@ impl Supervisor {
             problems.push("the journal cannot be written".to_owned());
         }
         let fault = !problems.is_empty();
+        if self.recorder.starved() {
+            problems.push("the disk is full: records go to the space held back for them".to_owned());
+        }
         let lockdown = self.commands.status().lockdown;
         if lockdown {
             problems.push("the door is locked down until `release`".to_owned());

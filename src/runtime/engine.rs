@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// False-match rate of 1:1 comparisons, the figure that the field asks for; a lower `recognition.target_fpir` lowers it.
 const VERIFY_FMR: f64 = 1e-4;
 
+/// False-match rate of the check that pictures enrolled together show one person.
+const TOGETHER_FMR: f64 = 1e-2;
+
 /// A loaded and checked pack.
 pub struct Engine {
     pub pipeline: Pipeline<Box<dyn Infer>>,
@@ -189,6 +192,15 @@ impl Judge {
     #[must_use]
     pub fn template(&self, embedding: Embedding) -> Template {
         Template { model: self.embedding.sha256.clone(), embedding }
+    }
+
+    /// From what similarity on two pictures count as the same person's when they are enrolled together: one pair in a
+    /// hundred of different people passes, since an honest picture must not be refused.
+    ///
+    /// # Errors
+    /// As [`Judge::curve`].
+    pub fn together(&self) -> Result<f32, PortError> {
+        Ok(self.curve(1)?.0.at(TOGETHER_FMR).value)
     }
 
     /// The gallery of those templates that this engine's network made.
@@ -377,6 +389,19 @@ pub fn deck(config: &Config) -> Deck {
         blinks: c.blinks,
         shape: c.shape.clone(),
     }
+}
+
+/// Digest of the embedding file that the configuration asks for, without loading it; what a script takes is its own.
+///
+/// # Errors
+/// The pack cannot be read, or has no such file.
+pub fn embedding_digest(config: &Config) -> Result<String, PortError> {
+    let m = config.models();
+    let pack = match &m.script {
+        Some(_) => scripted::pack(),
+        None => Pack::read(&m.packs, &m.pack)?,
+    };
+    Ok(embedding_model(&pack, m.precision)?.sha256)
 }
 
 fn embedding_model(pack: &Pack, precision: Precision) -> Result<EmbeddingModel, PortError> {

@@ -165,6 +165,40 @@ impl Taken {
         Ok(())
     }
 
+    /// Refuses pictures that look like none of the others, nor like what the person is enrolled with already (`own`): a
+    /// stranger's template would open the door to that stranger.
+    ///
+    /// # Errors
+    /// The pack has no measured thresholds.
+    pub fn refuse_strangers(&mut self, engine: &super::engine::Judge, own: &[Person]) -> Result<(), PortError> {
+        let (tau, metric) = (engine.together()?, engine.metric());
+        let before: Vec<&Embedding> = own
+            .iter()
+            .flat_map(|p| &p.templates)
+            .filter(|t| t.model == engine.embedding_digest())
+            .map(|t| &t.embedding)
+            .collect();
+        let like = |mine: &[Embedding], other: &Embedding| {
+            mine.iter().filter_map(|m| metric.similarity(m, other)).any(|s| s.get() >= tau)
+        };
+        let all = std::mem::take(&mut self.accepted);
+        let mut strange = Vec::new();
+        for (i, (_, mine)) in all.iter().enumerate() {
+            let others = all.iter().enumerate().filter(|(j, _)| *j != i).flat_map(|(_, (_, e))| e);
+            let mut others = others.chain(before.iter().copied()).peekable();
+            strange.push(others.peek().is_some() && !others.any(|o| like(mine, o)));
+        }
+        for ((file, embeddings), strange) in all.into_iter().zip(strange) {
+            if strange {
+                let advice = "enrol one person's pictures at a time; this one looks like none of the others";
+                self.refused.push(Refused { file, reason: "not_the_same_person".into(), advice, person: None });
+            } else {
+                self.accepted.push((file, embeddings));
+            }
+        }
+        Ok(())
+    }
+
     /// Who is to be stored; nobody when a picture was refused and `partial` does not allow that. One picture of
     /// somebody else spoils all of them, since the others may be of the same person.
     #[must_use]

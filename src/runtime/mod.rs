@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod doorway;
 pub mod engine;
 pub mod enrolment;
+pub mod expiry;
 pub mod inputs;
 pub mod logging;
 pub mod metrics;

@@ -30,6 +30,18 @@ const LOCKOUT: &str = "lockout";
 const PRESENCE: &str = "presence";
 const HIGH_WATER: &str = "clock";
 
+/// The latest time that is known to have come: the clock's, or the one that was believed before a restart. Setting the
+/// clock back brings nobody back whose time was over.
+///
+/// # Errors
+/// The door's memory cannot be read.
+pub fn latest_ms(state: &Path, clock: &dyn Clock) -> Result<i64, PortError> {
+    let believed = DoorMemory::open(state)?.get(HIGH_WATER)?;
+    // As in `Rules::open`.
+    let believed = believed.map_or(0, |t| t.parse().unwrap_or(i64::MAX));
+    Ok(clock.wall().unix_ms.max(believed))
+}
+
 /// What an administrator orders; [`Order::text`] is what lies in the store until it is carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {

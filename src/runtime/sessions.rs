@@ -60,6 +60,8 @@ struct Known {
     templates: u32,
     cannot: Arc<BTreeMap<PersonId, Vec<crate::schema::event::Action>>>,
     looked: Tick,
+    /// When somebody's time is over next.
+    expires_ms: Option<i64>,
 }
 
 impl Worker {
@@ -129,10 +131,12 @@ impl Worker {
 
     fn people(&self) -> Result<Known, PortError> {
         let mut store = EncryptedPeople::open(&self.state)?;
-        let people = store.load(self.engine.embedding_digest())?;
-        let (gallery, templates) = self.engine.gallery(&people);
+        let now_ms = super::rules::latest_ms(&self.state, &*self.clock)?;
+        let current = store.current(self.engine.embedding_digest(), now_ms)?;
+        let (gallery, templates) = self.engine.gallery(&current.people);
         let cannot = Arc::new(store.cannot()?);
-        Ok(Known { store, gallery: Arc::new(gallery), templates, cannot, looked: self.clock.now() })
+        let (looked, expires_ms) = (self.clock.now(), current.next_ms);
+        Ok(Known { store, gallery: Arc::new(gallery), templates, cannot, looked, expires_ms })
     }
 
     /// Who is enrolled now; those before stay when that cannot be read.
@@ -142,8 +146,10 @@ impl Worker {
             return;
         }
         known.looked = now;
+        let over = known.expires_ms.is_some_and(|end| self.clock.wall().unix_ms >= end);
         let fresh = match known.store.changed() {
-            Ok(false) => return,
+            Ok(false) if !over => return,
+            Ok(false) => self.people(),
             Ok(true) => self.people(),
             Err(e) => Err(e),
         };
@@ -272,11 +278,12 @@ impl Worker {
             let found = enrolment::embedding(&mut self.engine, bytes).map_err(vision)?;
             taken.take(name.clone(), found);
         }
+        let all = known.store.load(self.engine.embedding_digest())?;
+        let (own, others): (Vec<Person>, Vec<Person>) = all.into_iter().partition(|p| p.id == ask.person);
         if !ask.allow_duplicate {
-            let mut others = known.store.load(self.engine.embedding_digest())?;
-            others.retain(|p| p.id != ask.person);
             taken.refuse_duplicates(&self.engine, &self.config, &others)?;
         }
+        taken.refuse_strangers(&self.engine, &own)?;
         let person = taken.person(&self.engine, &ask.person, ask.partial, self.clock.wall().unix_ms);
         let templates = person.as_ref().map_or(0, |p| u32::try_from(p.templates.len()).unwrap_or(u32::MAX));
         let mut seq = None;

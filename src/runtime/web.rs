@@ -6,7 +6,7 @@ use super::recorder::Recorder;
 use super::sessions::{self, Worker};
 use super::{logging, metrics};
 use crate::adapters::mqtt::Outbox;
-use crate::adapters::store::{EncryptedPeople, SqliteJournal};
+use crate::adapters::store::{EncryptedPeople, SqliteJournal, receipt};
 use crate::adapters::system::random;
 use crate::adapters::web::house::{House, LogLine, ModelRow, NotOpened, SettingRow};
 use crate::adapters::web::hub::{Hub, Limits};
@@ -87,11 +87,12 @@ impl House for Terminal {
     }
 
     fn remove(&self, id: &PersonId) -> Result<bool, PortError> {
-        let removed = EncryptedPeople::open(&self.state)?.remove(id)?;
-        if removed {
-            self.recorder.commit(Event::PersonRemoved { person: id.clone() })?;
+        let Some(removal) = EncryptedPeople::open(&self.state)?.remove_person(id)? else { return Ok(false) };
+        let record = self.recorder.commit(Event::PersonRemoved { person: id.clone() })?;
+        if let Err(e) = receipt::issue(&self.state, id, &removal, &record) {
+            tracing::error!(error = %e, seq = record.seq, "a person was removed, but there is no receipt of it");
         }
-        Ok(removed)
+        Ok(true)
     }
 
     fn events(&self, after: u64, limit: usize) -> Result<Vec<Stored>, PortError> {

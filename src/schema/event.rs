@@ -341,7 +341,14 @@ pub enum Event {
         valid_to: Option<String>,
         pin: bool,
         card: bool,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        consent: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        expires: Option<String>,
     },
+    /// A person's time is over: the templates are compared with nobody any more.
+    #[serde(rename = "person.expired")]
+    PersonExpired { person: PersonId, expired: String },
     #[serde(rename = "person.removed")]
     PersonRemoved { person: PersonId },
     /// A grant without an edge, or a line that does not follow.
@@ -408,6 +415,13 @@ pub enum Event {
     SystemInsecure { setting: String },
     #[serde(rename = "system.broker")]
     SystemBroker { connected: bool },
+    /// The disk has room again after `alarm.disk`.
+    #[serde(rename = "system.disk")]
+    SystemDisk { what: String },
+    /// The oldest records were let go: there were more than `store.keep_records`. `hash` is that of the last of them, so
+    /// that the chain goes on over the gap.
+    #[serde(rename = "system.log_gap")]
+    SystemLogGap { first: u64, last: u64, hash: String },
     /// Somebody used the console or the API for more than looking: who, what, on what (empty without an object).
     #[serde(rename = "system.admin")]
     SystemAdmin {

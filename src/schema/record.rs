@@ -206,6 +206,8 @@ mod tests {
                     valid_to: Some("2026-12-31T23:00:00.000Z".into()),
                     pin: true,
                     card: false,
+                    consent: None,
+                    expires: None,
                 },
                 r#"{"type":"person.rules","person":"ada","groups":["staff"],"valid_to":"2026-12-31T23:00:00.000Z","pin":true,"card":false}"#,
             ),
@@ -214,6 +216,10 @@ mod tests {
             (
                 Event::PersonEnrolled { person: p(), templates: 3 },
                 r#"{"type":"person.enrolled","person":"ada","templates":3}"#,
+            ),
+            (
+                Event::PersonExpired { person: p(), expired: "2026-12-31T23:00:00.000Z".into() },
+                r#"{"type":"person.expired","person":"ada","expired":"2026-12-31T23:00:00.000Z"}"#,
             ),
             (Event::AlarmRelay { what: "x".into() }, r#"{"type":"alarm.relay","what":"x"}"#),
             (
@@ -225,6 +231,11 @@ mod tests {
                 r#"{"type":"alarm.lockout","failures":5,"seconds":30,"person":"ada"}"#,
             ),
             (Event::SystemStopped {}, r#"{"type":"system.stopped"}"#),
+            (Event::SystemDisk { what: "x".into() }, r#"{"type":"system.disk","what":"x"}"#),
+            (
+                Event::SystemLogGap { first: 1, last: 9, hash: "ab".into() },
+                r#"{"type":"system.log_gap","first":1,"last":9,"hash":"ab"}"#,
+            ),
         ] {
             assert_eq!(serde_json::to_string(&event).expect("serialises"), text);
             assert!(text.contains(&event.kind()));

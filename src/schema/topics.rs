@@ -68,6 +68,11 @@ pub struct LogHead {
     pub hash: String,
     /// The start of the daemon that wrote it.
     pub boot: Uuid,
+    /// The device's public key and its signature, as in [`super::head::SignedHead`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sig: Option<String>,
 }
 
 /// Topics of one device below a base (`cardea` by default).
@@ -105,7 +110,7 @@ mod tests {
         for state in [LockState::Locked, LockState::Unlocked, LockState::Jammed] {
             assert_eq!(serde_json::to_string(&state).expect("serialises"), format!("\"{}\"", state.word()));
         }
-        let head = LogHead { seq: 42, hash: "ab".into(), boot: Uuid::from_u128(1) };
+        let head = LogHead { seq: 42, hash: "ab".into(), boot: Uuid::from_u128(1), key: None, sig: None };
         let text = r#"{"seq":42,"hash":"ab","boot":"00000000-0000-0000-0000-000000000001"}"#;
         assert_eq!(serde_json::to_string(&head).expect("serialises"), text);
     }

@@ -130,6 +130,14 @@ impl Broker {
         }
     }
 
+    /// SIGTERM: it ends as a system service does.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("ends");
+        }
+    }
+
     /// Makes it write its store now, and returns when `client_id` stands in it: sessions then survive [`Broker::kill`].
     pub fn save_session_of(&self, client_id: &str) {
         let store = self.dir.path().join("mosquitto.db");
@@ -249,6 +257,13 @@ impl Subscriber {
         }
     }
 
+    /// Takes in what has come, and waits for nothing.
+    pub fn drain(&mut self) {
+        while let Ok(line) = self.lines.try_recv() {
+            self.take(&line);
+        }
+    }
+
     /// The payloads on `topic` so far.
     pub fn payloads(&self, topic: &str) -> Vec<&str> {
         self.seen.iter().filter(|m| m.topic == topic).map(|m| m.payload.as_str()).collect()
@@ -256,11 +271,15 @@ impl Subscriber {
 
     fn line(&mut self, what: &str) -> String {
         let line = self.lines.recv_timeout(DEADLINE).unwrap_or_else(|e| panic!("waited in vain for {what}: {e}"));
+        self.take(&line);
+        line
+    }
+
+    fn take(&mut self, line: &str) {
         if let Some((retained, rest)) = line.strip_prefix('>').and_then(|l| l.split_once(' ')) {
             let (topic, payload) = rest.split_once(' ').unwrap_or((rest, ""));
             self.seen.push(Message { retained: retained == "1", topic: topic.into(), payload: payload.into() });
         }
-        line
     }
 }
 

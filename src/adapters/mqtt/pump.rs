@@ -163,8 +163,16 @@ impl LogPump {
         if !self.ready(now) {
             return None;
         }
-        let head = self.journal.as_mut()?.head();
-        let (seq, hash) = self.settle(head, now)??;
+        let signed = self.journal.as_mut()?.signed_head();
+        let signed = self.settle(signed, now)?;
+        let (seq, hash, key, sig) = match signed {
+            Some(h) => (h.seq, h.hash, Some(h.key), Some(h.sig)),
+            None => {
+                let head = self.journal.as_mut()?.head();
+                let (seq, hash) = self.settle(head, now)??;
+                (seq, hash, None, None)
+            }
+        };
         let record = self.journal.as_mut()?.after(seq.saturating_sub(1), 1);
         let record = self.settle(record, now)?.into_iter().next()?;
         // Only the start that wrote it can be named here, so it is read from the record itself.
@@ -173,7 +181,7 @@ impl LogPump {
             boot: uuid::Uuid,
         }
         let boot = serde_json::from_str::<Boot>(&record.text).ok()?.boot;
-        serde_json::to_string(&LogHead { seq, hash, boot }).ok()
+        serde_json::to_string(&LogHead { seq, hash, boot, key, sig }).ok()
     }
 
     /// Opens the journal and reads the cursor where that has not happened yet.
@@ -281,6 +289,9 @@ mod tests {
 
     impl Journal for Fake {
         fn append(&mut self, _: &Draft) -> Result<Record, PortError> {
+            unreachable!("the pump only reads")
+        }
+        fn append_all(&mut self, _: &[Draft]) -> Result<Vec<Record>, PortError> {
             unreachable!("the pump only reads")
         }
         fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<Stored>, PortError> {

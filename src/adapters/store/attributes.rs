@@ -5,6 +5,7 @@ use super::people::{EncryptedPeople, current, tampered, unwrap, writing};
 use super::seal::{self, bound};
 use super::{StoreError, Trouble};
 use crate::domain::access::{Attributes, PinVerifier};
+use crate::ports::{PeopleStore, Person, PortError};
 use crate::schema::ids::PersonId;
 use crate::schema::record::hex;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
@@ -28,6 +29,10 @@ pub(super) struct Kept {
     pin: Option<Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     card: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    consent_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    expires_ms: Option<i64>,
 }
 
 impl Kept {
@@ -39,6 +44,8 @@ impl Kept {
             valid_to_ms: a.valid_to_ms,
             pin: a.pin.as_ref().map(pin),
             card: a.card.clone().map(Zeroizing::new),
+            consent_ms: a.consent_ms,
+            expires_ms: a.expires_ms,
         }
     }
 
@@ -59,11 +66,37 @@ impl Kept {
             valid_to_ms: self.valid_to_ms,
             pin,
             card: self.card.as_ref().map(|c| c.to_string()),
+            consent_ms: self.consent_ms,
+            expires_ms: self.expires_ms,
         })
     }
 }
 
+/// Who may be compared with a face now.
+#[derive(Debug)]
+pub struct Current {
+    pub people: Vec<Person>,
+    /// Those whose time is over, and when it was.
+    pub expired: BTreeMap<PersonId, i64>,
+    /// When the next one's is.
+    pub next_ms: Option<i64>,
+}
+
 impl EncryptedPeople {
+    /// Everybody with templates of one network whose time is not over at `now_ms`.
+    ///
+    /// # Errors
+    /// A record cannot be opened; names the person.
+    pub fn current(&mut self, model: &str, now_ms: i64) -> Result<Current, PortError> {
+        let mut people = self.load(model)?;
+        let ends: BTreeMap<PersonId, i64> =
+            self.attributes()?.into_iter().filter_map(|(id, a)| Some((id, a.expires_ms?))).collect();
+        people.retain(|p| ends.get(&p.id).is_none_or(|end| now_ms < *end));
+        let next_ms = ends.values().filter(|end| now_ms < **end).min().copied();
+        let expired = ends.into_iter().filter(|(_, end)| now_ms >= *end).collect();
+        Ok(Current { people, expired, next_ms })
+    }
+
     /// Attributes of everybody of whom something was said.
     ///
     /// # Errors
@@ -151,7 +184,6 @@ impl EncryptedPeople {
 mod tests {
     use super::*;
     use crate::domain::gallery::Template;
-    use crate::ports::{PeopleStore, Person};
 
     fn person(name: &str) -> Person {
         let template = Template { model: "ab".repeat(32), embedding: vec![0.5_f32; 4].into() };
@@ -165,6 +197,8 @@ mod tests {
             valid_to_ms: Some(-3),
             pin: Some(crate::adapters::store::pin::verifier("4711", [9; 16]).expect("a PIN")),
             card: Some("0012345678901".into()),
+            consent_ms: Some(1),
+            expires_ms: Some(50),
         }
     }
 
@@ -193,6 +227,26 @@ mod tests {
         assert!(store.attributes().expect("reads").is_empty());
         store.add_all(&[ada], false).expect("writes");
         assert!(store.attributes().expect("reads").is_empty(), "somebody new of that name begins without");
+    }
+
+    #[test]
+    fn whose_time_is_over_is_not_compared_and_the_next_end_is_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut store = EncryptedPeople::open(dir.path()).expect("opens");
+        store.add_all(&["ada", "bob", "eve"].map(person), false).expect("writes");
+        for (name, end) in [("ada", 50), ("bob", 60)] {
+            let a = Attributes { expires_ms: Some(end), ..Attributes::default() };
+            store.set_attributes(&person(name).id, &a).expect("writes");
+        }
+        let model = "ab".repeat(32);
+        for (now, here, gone, next) in
+            [(49, &["ada", "bob", "eve"][..], 0, Some(50)), (50, &["bob", "eve"], 1, Some(60)), (60, &["eve"], 2, None)]
+        {
+            let c = store.current(&model, now).expect("reads");
+            assert_eq!(c.people.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), here, "at {now}");
+            assert_eq!((c.expired.len(), c.next_ms), (gone, next), "at {now}");
+        }
+        assert_eq!(store.load(&model).expect("reads").len(), 3, "they are still there, for whoever removes them");
     }
 
     #[test]

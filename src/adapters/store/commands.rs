@@ -2,7 +2,6 @@
 
 use super::{StoreError, files};
 use crate::ports::{CommandStore, PortError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "commands.json";
@@ -32,17 +31,7 @@ impl CommandStore for CommandFile {
     }
 
     fn save(&mut self, text: &str) -> Result<(), PortError> {
-        let part = self.0.with_extension("part");
-        // One that a crash left behind is worth nothing.
-        let _none = std::fs::remove_file(&part);
-        let failed = |e: std::io::Error| StoreError::io(&part, "write", &e);
-        let mut file = files::create_new(&part).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        files::sync_new(&part, &file)?;
-        std::fs::rename(&part, &self.0).map_err(failed)?;
-        let dir = files::parent(&self.0);
-        let synced = std::fs::File::open(dir).and_then(|d| d.sync_all());
-        Ok(synced.map_err(|e| StoreError::io(dir, "make durable", &e))?)
+        Ok(files::replace(&self.0, text.as_bytes())?)
     }
 }
 
@@ -56,13 +45,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut file = CommandFile::open(dir.path()).expect("opens");
         assert_eq!(file.load().expect("reads"), None);
-        std::fs::write(dir.path().join("commands.part"), "torn").expect("writes");
+        std::fs::write(dir.path().join("commands.json.part"), "torn").expect("writes");
         for text in ["one", "two"] {
             file.save(text).expect("saves");
             assert_eq!(CommandFile::open(dir.path()).expect("opens").load().expect("reads").as_deref(), Some(text));
         }
         let mode = std::fs::metadata(dir.path().join(FILE)).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(!dir.path().join("commands.part").exists());
+        assert!(!dir.path().join("commands.json.part").exists());
     }
 }

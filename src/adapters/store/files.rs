@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -45,6 +45,22 @@ pub(super) fn sync_new(path: &Path, file: &File) -> Result<(), StoreError> {
         File::open(parent)?.sync_all()
     };
     done().map_err(|e| StoreError::io(path, "make durable", &e))
+}
+
+/// Puts a small file in the place of the one before, as a whole and durable on return; the other is still there after an
+/// error.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let part = path.with_added_extension("part");
+    // One that a crash left behind is worth nothing.
+    let _none = std::fs::remove_file(&part);
+    let failed = |e: std::io::Error| StoreError::io(&part, "write", &e);
+    let mut file = create_new(&part).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    sync_new(&part, &file)?;
+    std::fs::rename(&part, path).map_err(failed)?;
+    let dir = parent(path);
+    let synced = File::open(dir).and_then(|d| d.sync_all());
+    synced.map_err(|e| StoreError::io(dir, "make durable", &e))
 }
 
 /// The directory that holds `path`; the working directory for a bare name.

@@ -1,10 +1,17 @@
 //! The journal: `journal.db`, append-only, each record chained to the one before it and on the disk before `append`
-//! returns. Several processes may hold it: the daemon's recorder appends, its pump reads and moves its cursor through
-//! a handle of its own, commands append or read beside them; the head is read inside the writing transaction, so the
-//! chain never forks.
+//! returns; each commit signs its last record with the device key. Several processes may hold it: the daemon's recorder
+//! appends, its pump reads and moves its cursor through a handle of its own, commands append or read beside them; the head
+//! is read inside the writing transaction, so the chain never forks.
+//!
+//! It is a ring: the oldest records go when there are more than are to be kept, and a record of that takes their place.
 
-use super::{StoreError, Trouble, chain, files, migrate, reserve};
-use crate::ports::{ChainReport, Journal, PortError, Stored};
+mod vouch;
+
+use super::device_key::{DeviceKey, PublicKey};
+use super::{StoreError, Trouble, chain, files, head_file, migrate, reserve};
+use crate::ports::{ChainReport, Journal, LogGap, PortError, Recovery, Stored};
+use crate::schema::event::Event;
+use crate::schema::head::SignedHead;
 use crate::schema::record::{Draft, GENESIS, Record, chain_hash};
 use migrate::Layout;
 use reserve::Reserve;
@@ -13,25 +20,48 @@ use std::path::{Path, PathBuf};
 
 const LAYOUT: Layout = Layout {
     application_id: 0x4361_4A6F,
-    version: 1,
+    version: 2,
     name: "journal",
     sql: "
     CREATE TABLE records (seq INTEGER PRIMARY KEY, text TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
-    CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 0), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+    CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 0), seq INTEGER NOT NULL, hash TEXT NOT NULL,
+        key TEXT NOT NULL DEFAULT '', sig TEXT NOT NULL DEFAULT '') STRICT;
+    CREATE TABLE gap (id INTEGER PRIMARY KEY CHECK (id = 0), upto INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
     CREATE TABLE cursors (consumer TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    INSERT INTO head VALUES (0, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+    INSERT INTO head (id, seq, hash) VALUES (0, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+    INSERT INTO gap VALUES (0, 0, '0000000000000000000000000000000000000000000000000000000000000000');
     CREATE TRIGGER records_stay BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'records are never changed'); END;
-    CREATE TRIGGER records_last BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'records are never removed'); END;
+    CREATE TRIGGER records_last BEFORE DELETE ON records WHEN OLD.seq > (SELECT upto FROM gap)
+        BEGIN SELECT RAISE(ABORT, 'records are removed by the ring alone'); END;
     -- Also stops INSERT OR REPLACE, which removes a row without asking the trigger above.
     CREATE TRIGGER records_follow BEFORE INSERT ON records WHEN NEW.seq <> (SELECT seq + 1 FROM head)
         BEGIN SELECT RAISE(ABORT, 'a record comes after the last one'); END;
-    CREATE TRIGGER head_follows BEFORE UPDATE ON head WHEN NEW.id <> 0 OR NEW.seq <> OLD.seq + 1
+    CREATE TRIGGER head_follows BEFORE UPDATE ON head
+        WHEN NEW.id <> 0 OR NEW.seq NOT IN (OLD.seq, OLD.seq + 1) OR (NEW.seq = OLD.seq AND NEW.hash <> OLD.hash)
         BEGIN SELECT RAISE(ABORT, 'the head moves on by one'); END;
     CREATE TRIGGER head_lasts BEFORE DELETE ON head BEGIN SELECT RAISE(ABORT, 'the head is never removed'); END;
+    CREATE TRIGGER gap_grows BEFORE UPDATE ON gap WHEN NEW.id <> 0 OR NEW.upto < OLD.upto
+        BEGIN SELECT RAISE(ABORT, 'what was let go does not come back'); END;
+    CREATE TRIGGER gap_lasts BEFORE DELETE ON gap BEGIN SELECT RAISE(ABORT, 'the gap is never removed'); END;
     CREATE TRIGGER cursors_advance BEFORE UPDATE ON cursors WHEN NEW.seq < OLD.seq
         BEGIN SELECT RAISE(ABORT, 'a cursor never moves back'); END;
     ",
-    steps: &[],
+    steps: &["
+    DROP TRIGGER head_follows;
+    DROP TRIGGER records_last;
+    ALTER TABLE head ADD COLUMN key TEXT NOT NULL DEFAULT '';
+    ALTER TABLE head ADD COLUMN sig TEXT NOT NULL DEFAULT '';
+    CREATE TABLE gap (id INTEGER PRIMARY KEY CHECK (id = 0), upto INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+    INSERT INTO gap VALUES (0, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+    CREATE TRIGGER records_last BEFORE DELETE ON records WHEN OLD.seq > (SELECT upto FROM gap)
+        BEGIN SELECT RAISE(ABORT, 'records are removed by the ring alone'); END;
+    CREATE TRIGGER head_follows BEFORE UPDATE ON head
+        WHEN NEW.id <> 0 OR NEW.seq NOT IN (OLD.seq, OLD.seq + 1) OR (NEW.seq = OLD.seq AND NEW.hash <> OLD.hash)
+        BEGIN SELECT RAISE(ABORT, 'the head moves on by one'); END;
+    CREATE TRIGGER gap_grows BEFORE UPDATE ON gap WHEN NEW.id <> 0 OR NEW.upto < OLD.upto
+        BEGIN SELECT RAISE(ABORT, 'what was let go does not come back'); END;
+    CREATE TRIGGER gap_lasts BEFORE DELETE ON gap BEGIN SELECT RAISE(ABORT, 'the gap is never removed'); END;
+    "],
 };
 
 /// The file's name in the state directory.
@@ -44,7 +74,23 @@ pub struct SqliteJournal {
     path: PathBuf,
     /// `None` in a reader.
     reserve: Option<Reserve>,
+    /// `None` in a reader.
+    key: Option<DeviceKey>,
+    /// What heads are checked by, or why there is nothing.
+    public: Result<PublicKey, String>,
+    /// The head that this handle has written, or whose signature it has checked.
+    trusted: (u64, String),
+    /// Number of the record whose head lies beside the journal.
+    kept: u64,
 }
+
+/// Records that go at once when the ring is full, and by how many it may be fuller than asked for.
+const STEP: u64 = 1000;
+/// At most so many go in one transaction: a grant that comes meanwhile waits for it.
+const MOST: u64 = 2 * STEP;
+
+/// Records, and the head that the last of them makes.
+type Written = (Vec<Record>, (u64, String));
 
 impl SqliteJournal {
     /// Opens the journal for writing; makes the directory (0700), the file (0600) and the reserve if they are absent.
@@ -59,8 +105,10 @@ impl SqliteJournal {
             Err(e) if starved(&e, dir) && Reserve::existing(dir).release() => Self::prepare(&path)?,
             other => other?,
         };
-        let journal = SqliteJournal { conn, path, reserve: Some(Reserve::take(dir)) };
-        journal.last(&journal.conn)?;
+        let reserve = Some(Reserve::take(dir));
+        let (key, public, trusted) = (None, Err("no key was taken".to_owned()), (0, GENESIS.to_owned()));
+        let mut journal = SqliteJournal { conn, path, reserve, key, public, trusted, kept: 0 };
+        journal.take_key(dir)?;
         Ok(journal)
     }
 
@@ -72,12 +120,39 @@ impl SqliteJournal {
     pub fn open_reader(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         path.metadata().map_err(|e| StoreError::io(&path, "open", &e))?;
-        let conn = migrate::connect(&path, &LAYOUT)?;
+        let mut conn = migrate::connect(&path, &LAYOUT)?;
         if migrate::check(&conn, &LAYOUT, &path)? {
             let hint = "start the daemon once, or check --state";
             return Err(StoreError::new(Trouble::Missing, &path, "open", "the journal is empty", hint));
         }
-        Ok(SqliteJournal { conn, path, reserve: None })
+        migrate::prepare(&mut conn, &LAYOUT, &path)?;
+        let public = DeviceKey::existing(dir)
+            .map(|k| k.public())
+            .map_err(|e| format!("the signature cannot be checked: {}: {}; give --key", e.port.what, e.port.cause));
+        let trusted = (0, GENESIS.to_owned());
+        Ok(SqliteJournal { conn, path, reserve: None, key: None, public, trusted, kept: 0 })
+    }
+
+    /// The control of the power-cut test, which must see this lose records: a commit no longer waits for the disk. No
+    /// configuration leads here.
+    #[doc(hidden)]
+    pub fn without_waiting_for_the_disk(&mut self) {
+        if let Err(e) = self.conn.pragma_update(None, "synchronous", "normal") {
+            tracing::error!(error = %e, "the control of the power-cut test is none");
+        }
+    }
+
+    /// Heads are checked by this key from now on, instead of the one that lies beside the journal.
+    pub fn trust(&mut self, key: PublicKey) {
+        self.public = Ok(key);
+    }
+
+    /// What heads are checked by.
+    ///
+    /// # Errors
+    /// Why there is nothing.
+    pub fn public_key(&self) -> Result<PublicKey, String> {
+        self.public.clone()
     }
 
     fn prepare(path: &Path) -> Result<Connection, StoreError> {
@@ -85,42 +160,6 @@ impl SqliteJournal {
         let mut conn = migrate::connect(path, &LAYOUT)?;
         migrate::prepare(&mut conn, &LAYOUT, path)?;
         Ok(conn)
-    }
-
-    /// Whether the disk was so full that the space held back was given up, or could never be held back: time for
-    /// `alarm.disk`. It becomes false by itself once there is room again.
-    #[must_use]
-    pub fn reserve_in_use(&self) -> bool {
-        self.reserve.as_ref().is_some_and(|r| !r.held())
-    }
-
-    /// [`Journal::verify`] against a head that was kept elsewhere, as `log/head` over MQTT: finds even a journal whose
-    /// end was cut off or rewritten in good order.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn verify_head(&mut self, seq: u64, hash: &str) -> Result<ChainReport, PortError> {
-        let mut report = self.verify()?;
-        if report.first_bad_seq.is_some() {
-            return Ok(report);
-        }
-        let cause = if seq > report.records {
-            report.first_bad_seq = Some(report.records + 1);
-            format!("the journal ends here, but record {seq} was seen elsewhere")
-        } else {
-            let found = if seq == 0 {
-                Some(GENESIS.to_owned())
-            } else {
-                self.after(seq - 1, 1)?.first().map(|s| chain_hash(&s.text))
-            };
-            if found.as_deref() == Some(hash) {
-                return Ok(report);
-            }
-            report.first_bad_seq = Some(seq);
-            "the record is not the one that was seen elsewhere".to_owned()
-        };
-        report.cause = Some(cause);
-        Ok(report)
     }
 
     fn sql(&self, what: &str, e: &rusqlite::Error) -> StoreError {
@@ -147,56 +186,94 @@ impl SqliteJournal {
         if right {
             return Ok((seq, hash));
         }
-        let cause = format!("record {seq}, the last one written, is not at the end of the file any more");
-        let hint = "run `cardea events verify`, keep the file for study, and start with an empty state directory";
-        Err(StoreError::new(Trouble::Data, &self.path, "continue", cause, hint))
+        Err(self.in_doubt(format!("record {seq}, the last one written, is not at the end of the file any more")))
     }
 
-    fn try_append(&self, draft: &Draft) -> Result<Record, StoreError> {
-        let sql = |e: rusqlite::Error| self.sql("append to", &e);
-        let tx = rusqlite::Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate).map_err(sql)?;
-        let (seq, prev) = self.last(&tx)?;
-        let seq = seq + 1;
-        let record = draft.seal(seq, prev);
-        let text = record.text();
-        let hash = chain_hash(&text);
-        let write = || -> rusqlite::Result<()> {
-            tx.prepare_cached("INSERT INTO records (seq, text, hash) VALUES (?1, ?2, ?3)")?.execute(params![
-                wide(seq),
-                text,
-                hash
-            ])?;
-            tx.prepare_cached("UPDATE head SET seq = ?1, hash = ?2")?.execute(params![wide(seq), hash]).map(drop)
+    /// Writes all of them, and with the last one its signature, in one transaction.
+    fn try_append(&self, drafts: &[Draft]) -> Result<Written, StoreError> {
+        let tx = self.begin()?;
+        let written = self.chain_on(&tx, drafts)?;
+        tx.commit().map_err(|e| self.sql("append to", &e))?;
+        Ok(written)
+    }
+
+    /// Writes the record of a gap, and lets go what it stands for.
+    fn try_prune(&self, draft: &Draft) -> Result<Written, StoreError> {
+        let sql = |e: rusqlite::Error| self.sql("make room in", &e);
+        let Event::SystemLogGap { first, last, hash } = &draft.event else {
+            let hint = "report this";
+            return Err(StoreError::new(Trouble::Io, &self.path, "make room in", "this is no record of a gap", hint));
         };
-        write().map_err(sql)?;
-        tx.commit().map_err(sql)?;
-        Ok(record)
-    }
-}
-
-impl Journal for SqliteJournal {
-    fn append(&mut self, draft: &Draft) -> Result<Record, PortError> {
-        let dir = files::parent(&self.path).to_owned();
-        if self.reserve.is_none() {
-            let hint = "open the journal for writing";
-            return Err(
-                StoreError::new(Trouble::Permission, &self.path, "append to", "opened for reading", hint).into()
-            );
+        let tx = self.begin()?;
+        let (upto, _) = chain::gap(&tx).map_err(sql)?;
+        let of: Option<String> = tx
+            .query_row("SELECT hash FROM records WHERE seq = ?1", [wide(*last)], |r| r.get(0))
+            .optional()
+            .map_err(sql)?;
+        if *first != upto + 1 || of.as_ref() != Some(hash) {
+            let cause = format!("records {first} to {last} are not the oldest ones any more");
+            return Err(StoreError::new(Trouble::Io, &self.path, "make room in", cause, "it is tried again"));
         }
-        let mut done = self.try_append(draft);
+        let written = self.chain_on(&tx, std::slice::from_ref(draft))?;
+        tx.execute("UPDATE gap SET upto = ?1, hash = ?2", params![wide(*last), hash]).map_err(sql)?;
+        tx.execute("DELETE FROM records WHERE seq <= ?1", [wide(*last)]).map_err(sql)?;
+        tx.commit().map_err(sql)?;
+        Ok(written)
+    }
+
+    fn begin(&self) -> Result<rusqlite::Transaction<'_>, StoreError> {
+        rusqlite::Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
+            .map_err(|e| self.sql("append to", &e))
+    }
+
+    /// The records, and the head that the last of them makes.
+    fn chain_on(&self, tx: &Connection, drafts: &[Draft]) -> Result<Written, StoreError> {
+        let sql = |e: rusqlite::Error| self.sql("append to", &e);
+        let Some(key) = &self.key else {
+            let hint = "open the journal for writing";
+            return Err(StoreError::new(Trouble::Permission, &self.path, "append to", "opened for reading", hint));
+        };
+        let (mut seq, mut prev) = self.vouched(tx)?;
+        let mut records = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            seq += 1;
+            let record = draft.seal(seq, prev);
+            let text = record.text();
+            let hash = chain_hash(&text);
+            let last = records.len() + 1 == drafts.len();
+            let sig = if last { key.sign(&SignedHead::signed_text(seq, &hash)) } else { String::new() };
+            let write =
+                || -> rusqlite::Result<()> {
+                    tx.prepare_cached("INSERT INTO records (seq, text, hash) VALUES (?1, ?2, ?3)")?
+                        .execute(params![wide(seq), text, hash])?;
+                    let mut head = tx.prepare_cached("UPDATE head SET seq = ?1, hash = ?2, sig = ?3")?;
+                    head.execute(params![wide(seq), hash, sig]).map(drop)
+                };
+            write().map_err(sql)?;
+            records.push(record);
+            prev = hash;
+        }
+        Ok((records, (seq, prev)))
+    }
+
+    /// `write`, and once more with the space that was held back when the disk is full.
+    fn with_reserve(&mut self, write: impl Fn(&Self) -> Result<Written, StoreError>) -> Result<Vec<Record>, PortError> {
+        let dir = files::parent(&self.path).to_owned();
+        let mut done = write(self);
         if let (Err(e), Some(reserve)) = (&done, &mut self.reserve)
             && starved(e, &dir)
             && reserve.release()
         {
             tracing::error!(path = %self.path.display(), "disk full: the journal's reserve is in use");
-            done = self.try_append(draft);
+            done = write(self);
         }
         match done {
-            Ok(record) => {
+            Ok((records, head)) => {
+                self.trusted = head;
                 if let Some(reserve) = &mut self.reserve {
                     reserve.restore();
                 }
-                Ok(record)
+                Ok(records)
             }
             Err(e) if e.trouble == Trouble::Full => {
                 let cause = "the disk is full and the journal's reserve is used up";
@@ -205,6 +282,60 @@ impl Journal for SqliteJournal {
             }
             Err(e) => Err(e.into()),
         }
+    }
+
+    fn read_signed_head(&self) -> Result<Option<SignedHead>, StoreError> {
+        chain::signed_head(&self.conn).map_err(|e| self.sql("read", &e))
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn append(&mut self, draft: &Draft) -> Result<Record, PortError> {
+        let mut records = self.append_all(std::slice::from_ref(draft))?;
+        records.pop().ok_or_else(|| PortError::new("append", "nothing was written", "report this", Recovery::Fatal))
+    }
+
+    fn append_all(&mut self, drafts: &[Draft]) -> Result<Vec<Record>, PortError> {
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.with_reserve(|journal| journal.try_append(drafts))
+    }
+
+    fn starved(&mut self) -> bool {
+        self.reserve.as_mut().is_some_and(|r| {
+            r.restore();
+            !r.held()
+        })
+    }
+
+    fn surplus(&mut self, keep: u64) -> Result<Option<LogGap>, PortError> {
+        let sql = |e: rusqlite::Error| self.sql("read", &e);
+        let (upto, _) = chain::gap(&self.conn).map_err(sql)?;
+        let (seq, _) = chain::head(&self.conn).map_err(sql)?;
+        if seq.saturating_sub(upto) < keep.saturating_add(STEP) {
+            return Ok(None);
+        }
+        let last = (seq - keep).min(upto + MOST);
+        let hash = self
+            .conn
+            .query_row("SELECT hash FROM records WHERE seq = ?1", [wide(last)], |r| r.get(0))
+            .optional()
+            .map_err(sql)?;
+        Ok(hash.map(|hash| LogGap { first: upto + 1, last, hash }))
+    }
+
+    fn prune(&mut self, draft: &Draft) -> Result<Record, PortError> {
+        let mut records = self.with_reserve(|journal| journal.try_prune(draft))?;
+        records.pop().ok_or_else(|| PortError::new("make room", "nothing was written", "report this", Recovery::Fatal))
+    }
+
+    fn signed_head(&mut self) -> Result<Option<SignedHead>, PortError> {
+        Ok(self.read_signed_head()?)
+    }
+
+    fn keep_head(&mut self) -> Result<Option<SignedHead>, PortError> {
+        Ok(self.keep_newest()?)
     }
 
     fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<Stored>, PortError> {
@@ -225,7 +356,7 @@ impl Journal for SqliteJournal {
     }
 
     fn verify(&mut self) -> Result<ChainReport, PortError> {
-        chain::check(&mut self.conn).map_err(|e| StoreError::sql(&self.path, "check", &e).into())
+        Ok(self.check()?)
     }
 
     fn cursor(&mut self, consumer: &str) -> Result<u64, PortError> {
@@ -264,6 +395,14 @@ fn starved(e: &StoreError, dir: &Path) -> bool {
         Trouble::Full => true,
         Trouble::Io | Trouble::Permission => reserve::free_bytes(dir).is_some_and(|free| free < 1 << 20),
         Trouble::Missing | Trouble::Data => false,
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        if let Err(e) = self.keep_newest() {
+            tracing::warn!(error = %e, "the newest head could not be kept beside the journal");
+        }
     }
 }
 

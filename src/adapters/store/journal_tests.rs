@@ -35,7 +35,8 @@ fn attack(j: &SqliteJournal, sql: &str) {
     j.conn
         .execute_batch(
             "DROP TRIGGER IF EXISTS records_stay; DROP TRIGGER IF EXISTS records_last;
-             DROP TRIGGER IF EXISTS records_follow; DROP TRIGGER IF EXISTS head_follows; DROP TRIGGER IF EXISTS head_lasts;",
+             DROP TRIGGER IF EXISTS records_follow; DROP TRIGGER IF EXISTS head_follows; DROP TRIGGER IF EXISTS head_lasts;
+             DROP TRIGGER IF EXISTS gap_grows; DROP TRIGGER IF EXISTS gap_lasts;",
         )
         .and_then(|()| j.conn.execute_batch(sql))
         .expect("the file itself does not resist");
@@ -109,7 +110,10 @@ fn only_the_owner_can_read_it() {
     let state = dir.path().join("state");
     let j = SqliteJournal::open(&state).expect("opens");
     assert_eq!(mode(&state), 0o700);
-    for file in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.reserve"] {
+    let mut j = j;
+    j.append(&draft(1)).expect("appends");
+    j.keep_head().expect("keeps").expect("is news");
+    for file in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.reserve", "journal.head", "device.key"] {
         assert_eq!(mode(&state.join(file)), 0o600, "{file}");
     }
     drop(j);
@@ -130,6 +134,10 @@ fn the_file_refuses_to_change_or_forget_a_record() {
         "UPDATE head SET seq = 1",
         "DELETE FROM head",
         "INSERT OR REPLACE INTO records VALUES (3, 'x', 'x')",
+        "UPDATE head SET hash = 'x'",
+        "UPDATE head SET seq = 9",
+        "UPDATE gap SET upto = -1",
+        "DELETE FROM gap",
     ] {
         assert!(j.conn.execute_batch(sql).is_err(), "{sql}");
     }
@@ -182,7 +190,7 @@ fn a_missing_a_foreign_and_a_newer_file_are_told_apart_and_left_alone() {
 
     std::fs::remove_file(dir.path().join(FILE)).expect("removes");
     let j = SqliteJournal::open(dir.path()).expect("opens");
-    j.conn.pragma_update(None, "user_version", 2).expect("sets");
+    j.conn.pragma_update(None, "user_version", 3).expect("sets");
     drop(j);
     for e in open("newer") {
         assert_eq!(e.trouble, Trouble::Data);
@@ -210,17 +218,211 @@ fn nothing_is_chained_to_a_tail_in_doubt() {
 }
 
 #[test]
-fn an_end_rewritten_in_good_order_is_found_by_a_head_from_elsewhere() {
-    let (_dir, mut j) = journal(5);
+fn an_end_cut_off_with_a_head_that_was_once_right_is_found_by_a_head_from_elsewhere() {
+    let (dir, mut j) = journal(4);
+    let once = j.signed_head().expect("reads").expect("signed");
+    j.append(&draft(5)).expect("appends");
     let (seq, hash) = j.head().expect("reads").expect("has one");
     assert_eq!(j.verify_head(seq, &hash).expect("checks").first_bad_seq, None);
-    let fourth = chain_hash(&j.after(3, 1).expect("reads")[0].text);
-    assert_eq!(j.verify_head(4, &fourth).expect("checks").first_bad_seq, None, "an older head serves as well");
-    attack(&j, &format!("DELETE FROM records WHERE seq = 5; UPDATE head SET seq = 4, hash = '{fourth}'"));
-    assert_eq!(j.verify().expect("checks").first_bad_seq, None, "in order by itself");
+    assert_eq!(j.verify_head(4, &once.hash).expect("checks").first_bad_seq, None, "an older head serves as well");
+    let back = format!("UPDATE head SET seq = 4, hash = '{}', sig = '{}'", once.hash, once.sig);
+    attack(&j, &format!("DELETE FROM records WHERE seq = 5; {back}"));
+    assert_eq!(j.verify().expect("checks").first_bad_seq, None, "in order by itself, and signed");
     assert_eq!(j.verify_head(seq, &hash).expect("checks").first_bad_seq, Some(5), "cut");
     j.append(&draft(99)).expect("appends");
     assert_eq!(j.verify_head(seq, &hash).expect("checks").first_bad_seq, Some(5), "written anew");
+    // The head beside the journal is such a head, as long as nobody puts it back too.
+    let (dir2, mut j) = journal(5);
+    j.keep_head().expect("keeps").expect("is news");
+    drop((dir, j));
+    let j = SqliteJournal::open(dir2.path()).expect("opens");
+    let cut =
+        "DELETE FROM records WHERE seq = 5; UPDATE head SET seq = 4, hash = (SELECT hash FROM records WHERE seq = 4)";
+    attack(
+        &j,
+        &format!(
+            "{cut}, sig = '{}'",
+            j.key.as_ref().expect("a writer").sign(&{
+                let hash: String =
+                    j.conn.query_row("SELECT hash FROM records WHERE seq = 4", [], |r| r.get(0)).expect("reads");
+                SignedHead::signed_text(4, &hash)
+            })
+        ),
+    );
+    let mut reader = SqliteJournal::open_reader(dir2.path()).expect("opens");
+    let report = reader.verify().expect("checks");
+    assert_eq!(report.first_bad_seq, Some(5), "{report:?}");
+    assert!(report.cause.expect("a cause").contains("journal.head"));
+    std::mem::forget(j);
+    let e = SqliteJournal::open(dir2.path()).expect_err("a journal that lost its end is not continued");
+    assert!(e.to_string().contains("journal.head"), "{e}");
+}
+
+#[test]
+fn whoever_has_the_file_and_no_key_gets_nothing_signed() {
+    let forge = |seq: i64, prev: &str| {
+        let record = draft(77).seal(seq.unsigned_abs(), prev.to_owned());
+        (chain_hash(&record.text()), record.text())
+    };
+    let (dir, mut j) = journal(3);
+    let prev: String = j.conn.query_row("SELECT hash FROM records WHERE seq = 2", [], |r| r.get(0)).expect("reads");
+    let (hash, text) = forge(3, &prev);
+    attack(&j, "");
+    j.conn.execute("UPDATE records SET text = ?1, hash = ?2 WHERE seq = 3", [&text, &hash]).expect("forges");
+    j.conn.execute("UPDATE head SET hash = ?1", [&hash]).expect("forges");
+    let report = j.verify().expect("checks");
+    assert!(report.first_bad_seq == Some(3) && report.cause.expect("a cause").contains("signature"));
+    let e = j.append(&draft(4)).expect_err("it would sign what it did not write");
+    assert!(e.to_string().contains("events verify"), "{e}");
+    drop(j);
+    assert_eq!(SqliteJournal::open(dir.path()).expect_err("refused").trouble, Trouble::Data);
+    // Taking the signature away altogether does not make it a journal of a version that did not sign.
+    let reader = SqliteJournal::open_reader(dir.path()).expect("opens");
+    reader.conn.execute("UPDATE head SET key = '', sig = ''", []).expect("forges");
+    let e = SqliteJournal::open(dir.path()).expect_err("refused");
+    assert!(e.to_string().contains("not signed"), "{e}");
+}
+
+#[test]
+fn another_device_key_and_none_are_refused_and_a_reader_says_why_it_cannot_check() {
+    let (dir, j) = journal(3);
+    drop(j);
+    let file = dir.path().join("device.key");
+    let right = std::fs::read(&file).expect("reads");
+    std::fs::write(&file, [9; 32]).expect("writes");
+    let e = SqliteJournal::open(dir.path()).expect_err("another key");
+    assert!(e.trouble == Trouble::Data && e.to_string().contains("another key"), "{e}");
+    std::fs::remove_file(&file).expect("removes");
+    let e = SqliteJournal::open(dir.path()).expect_err("no key");
+    assert!(e.trouble == Trouble::Data && e.to_string().contains("put device.key back"), "{e}");
+    assert!(!file.exists(), "no new key is made for old records");
+    let mut reader = SqliteJournal::open_reader(dir.path()).expect("opens");
+    let report = reader.verify().expect("checks");
+    assert!(report.first_bad_seq == Some(3) && report.cause.expect("a cause").contains("--key"));
+    std::fs::write(&file, right).expect("writes");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("sets");
+    reader.trust(DeviceKey::existing(dir.path()).expect("a key").public());
+    assert_eq!(reader.verify().expect("checks").first_bad_seq, None);
+    SqliteJournal::open(dir.path()).expect("goes on");
+}
+
+#[test]
+fn a_journal_without_signatures_is_taken_along_once() {
+    let (dir, j) = journal(3);
+    let texts = |dir: &Path| SqliteJournal::open_reader(dir).expect("opens").after(0, 99).expect("reads");
+    let before = texts(dir.path());
+    attack(&j, "ALTER TABLE head DROP COLUMN key; ALTER TABLE head DROP COLUMN sig; DROP TABLE gap; PRAGMA user_version = 1;
+        CREATE TRIGGER head_follows BEFORE UPDATE ON head WHEN NEW.seq <> OLD.seq + 1 BEGIN SELECT RAISE(ABORT, 'x'); END;
+        CREATE TRIGGER records_last BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'x'); END;");
+    std::mem::forget(j);
+    for file in ["device.key", "journal.head"] {
+        let _may_be_absent = std::fs::remove_file(dir.path().join(file));
+    }
+    let mut j = SqliteJournal::open(dir.path()).expect("opens an older one");
+    assert_eq!(j.append(&draft(4)).expect("goes on").seq, 4);
+    assert_eq!(j.verify().expect("checks"), ChainReport { records: 4, first_bad_seq: None, cause: None });
+    assert_eq!(texts(dir.path())[..3], before);
+}
+
+#[test]
+fn records_that_share_a_commit_are_chained_like_others_and_one_signature_stands_for_them() {
+    let (_dir, mut j) = journal(1);
+    let drafts: Vec<Draft> = (2..=9).map(draft).collect();
+    let records = j.append_all(&drafts).expect("appends");
+    assert_eq!(records.iter().map(|r| r.seq).collect::<Vec<_>>(), (2..=9).collect::<Vec<_>>());
+    let stored: Vec<String> = j.after(1, 99).expect("reads").into_iter().map(|s| s.text).collect();
+    assert_eq!(stored, records.iter().map(Record::text).collect::<Vec<_>>());
+    assert_eq!(j.append_all(&[]).expect("nothing"), []);
+    assert_eq!(j.verify().expect("checks"), ChainReport { records: 9, first_bad_seq: None, cause: None });
+    assert_eq!(j.signed_head().expect("reads").expect("signed").seq, 9);
+}
+
+fn gap_draft(gap: &LogGap, n: u128) -> Draft {
+    Draft { event: Event::SystemLogGap { first: gap.first, last: gap.last, hash: gap.hash.clone() }, ..draft(n) }
+}
+
+#[test]
+fn the_ring_lets_the_oldest_go_and_the_chain_goes_on_over_the_gap() {
+    let (dir, mut j) = journal(0);
+    let write = |j: &mut SqliteJournal, from: u128, n: u128| {
+        let drafts: Vec<Draft> = (from..from + n).map(draft).collect();
+        j.append_all(&drafts).expect("appends");
+    };
+    write(&mut j, 1, 2099);
+    let third = chain_hash(&j.after(2, 1).expect("reads")[0].text);
+    assert_eq!(j.surplus(1100).expect("reads"), None, "not many more than are to be kept");
+    write(&mut j, 2100, 1);
+    let gap = j.surplus(1100).expect("reads").expect("a thousand too many");
+    assert_eq!((gap.first, gap.last), (1, 1000));
+    let wrong = LogGap { last: 999, ..gap.clone() };
+    assert!(j.prune(&gap_draft(&wrong, 1)).is_err(), "not the hash of that record");
+    assert!(j.prune(&draft(1)).is_err(), "no record of a gap");
+    assert_eq!(j.after(0, 1).expect("reads")[0].seq, 1, "nothing went");
+    assert_eq!(j.prune(&gap_draft(&gap, 1)).expect("lets go").seq, 2101);
+    assert!(j.prune(&gap_draft(&gap, 2)).is_err(), "they are gone already");
+    assert_eq!(j.after(0, 1).expect("reads")[0].seq, 1001);
+    let whole = ChainReport { records: 1101, first_bad_seq: None, cause: None };
+    assert_eq!(j.verify().expect("checks"), whole);
+    assert_eq!(j.verify_head(3, &third).expect("checks"), whole, "let go since: nothing is left to compare");
+    drop(j);
+    let mut j = SqliteJournal::open(dir.path()).expect("opens again");
+    assert_eq!(j.verify().expect("checks"), whole);
+    // Somebody else lets more go, or says that less went.
+    attack(&j, "");
+    let text = |seq: i64| -> (String, String) {
+        let sql = "SELECT text, hash FROM records WHERE seq = ?1";
+        j.conn.query_row(sql, [seq], |r| Ok((r.get(0)?, r.get(1)?))).expect("reads")
+    };
+    let of = text(1500).1;
+    let mut j = j;
+    for sql in [
+        "DELETE FROM records WHERE seq <= 1500".to_owned(),
+        format!("DELETE FROM records WHERE seq <= 1500; UPDATE gap SET upto = 1500, hash = '{of}'"),
+        "DELETE FROM records WHERE seq = 2101".to_owned(),
+        "UPDATE gap SET upto = 999".to_owned(),
+        "UPDATE gap SET hash = 'x'".to_owned(),
+        "DELETE FROM gap".to_owned(),
+    ] {
+        j.conn.execute_batch(&format!("BEGIN; {sql}")).expect("the file itself does not resist");
+        assert!(j.verify().expect("checks").first_bad_seq.is_some(), "{sql}");
+        j.conn.execute_batch("ROLLBACK").expect("heals");
+    }
+    assert_eq!(j.verify().expect("checks"), whole);
+}
+
+#[test]
+fn a_byte_changed_anywhere_in_the_file_is_found_or_changes_no_record() {
+    let (dir, mut j) = journal(40);
+    let right = (j.after(0, 99).expect("reads"), j.head().expect("reads"));
+    drop(j);
+    let whole = std::fs::read(dir.path().join(FILE)).expect("reads");
+    let there = TempDir::new().expect("a directory");
+    for file in ["device.key", "journal.head"] {
+        std::fs::copy(dir.path().join(file), there.path().join(file)).expect("copies");
+    }
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(3);
+    let mut found = 0;
+    for _ in 0..2_000 {
+        let mut bytes = whole.clone();
+        let at = usize::try_from(rand_chacha::rand_core::Rng::next_u64(&mut rng)).expect("64 bits") % bytes.len();
+        bytes[at] ^= 1 << (rand_chacha::rand_core::Rng::next_u32(&mut rng) % 8);
+        for left in ["journal.db-wal", "journal.db-shm"] {
+            let _may_be_absent = std::fs::remove_file(there.path().join(left));
+        }
+        std::fs::write(there.path().join(FILE), bytes).expect("writes");
+        let Ok(mut reader) = SqliteJournal::open_reader(there.path()) else {
+            found += 1;
+            continue;
+        };
+        match reader.verify() {
+            Ok(report) if report.first_bad_seq.is_none() => {
+                let same = (reader.after(0, 99).expect("reads"), reader.head().expect("reads")) == right;
+                assert!(same, "byte {at} changed a record, and nothing was found");
+            }
+            _ => found += 1,
+        }
+    }
+    assert!(found > 500, "only {found} of 2,000 were found: most of the file is records");
 }
 
 #[test]
@@ -244,7 +446,7 @@ fn a_full_disk_costs_the_reserve_first_then_refuses_and_never_damages() {
     assert_eq!(refused.recovery, crate::ports::Recovery::Degrade);
     assert!(refused.to_string().contains("free space"), "{refused}");
     assert!(!reserve.exists(), "the space was given up");
-    assert!(j.reserve_in_use());
+    assert!(j.reserve.as_ref().is_some_and(|r| !r.held()));
     let mut reader = SqliteJournal::open_reader(dir.path()).expect("opens");
     assert_eq!(
         u128::from(reader.verify().expect("checks").records),
@@ -254,7 +456,7 @@ fn a_full_disk_costs_the_reserve_first_then_refuses_and_never_damages() {
 
     limit(&j, pages + 100);
     assert_eq!(u128::from(j.append(&draft(n + 1)).expect("goes on by itself").seq), n + 1);
-    assert!(reserve.exists() && !j.reserve_in_use(), "the space is held back again");
+    assert!(reserve.exists() && !j.starved(), "the space is held back again");
     assert_eq!(reader.verify().expect("checks").first_bad_seq, None);
 }
 
@@ -324,6 +526,17 @@ mod properties {
             at: prop::sample::Index,
         },
         NoHead,
+        /// Everything from a record on is written anew in good order, with the head; only the key is missing.
+        Rechain {
+            from: i64,
+        },
+        /// The end is cut off, and the head names what is the last one then.
+        CutWithHead {
+            from: i64,
+        },
+        Signature {
+            at: prop::sample::Index,
+        },
     }
 
     impl Damage {
@@ -343,6 +556,9 @@ mod properties {
                 1 => (0..RECORDS + 4).prop_filter("moved", |s| *s != RECORDS).prop_map(|seq| Damage::Head { seq }),
                 1 => at().prop_map(|at| Damage::HeadHash { at }),
                 1 => Just(Damage::NoHead),
+                2 => seq().prop_map(|from| Damage::Rechain { from }),
+                2 => (2..=RECORDS).prop_map(|from| Damage::CutWithHead { from }),
+                1 => at().prop_map(|at| Damage::Signature { at }),
             ]
         }
 
@@ -422,6 +638,32 @@ mod properties {
                 Damage::NoHead => {
                     run("DELETE FROM head", &[]);
                     RECORDS + 1
+                }
+                Damage::Rechain { from } => {
+                    let mut prev: String = match from {
+                        1 => GENESIS.into(),
+                        n => c
+                            .query_row("SELECT hash FROM records WHERE seq = ?1", [n - 1], |r| r.get(0))
+                            .expect("reads"),
+                    };
+                    for seq in *from..=RECORDS {
+                        let record = Draft { uptime_ms: 6, ..draft(1) }.seal(seq.unsigned_abs(), prev);
+                        let text = record.text();
+                        prev = chain_hash(&text);
+                        run("UPDATE records SET text = ?2, hash = ?3 WHERE seq = ?1", &[&seq, &text, &prev]);
+                    }
+                    run("UPDATE head SET hash = ?1", &[&prev]);
+                    RECORDS
+                }
+                Damage::CutWithHead { from } => {
+                    run("DELETE FROM records WHERE seq >= ?1", &[from]);
+                    run("UPDATE head SET seq = ?1, hash = (SELECT hash FROM records WHERE seq = ?1)", &[&(from - 1)]);
+                    from - 1
+                }
+                Damage::Signature { at } => {
+                    let i = i64::try_from(at.index(128)).expect("small") + 1;
+                    run("UPDATE head SET sig = substr(sig, 1, ?1 - 1) || 'x' || substr(sig, ?1 + 1)", &[&i]);
+                    RECORDS
                 }
             }
         }

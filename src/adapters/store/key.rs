@@ -113,7 +113,7 @@ impl KeySource {
             }
         }
         let master = Master::new(seal::new_key(&self.file)?);
-        write(&self.staged(&master.id), &master.key)?;
+        write_secret(&self.staged(&master.id), &master.key)?;
         Ok(master)
     }
 
@@ -134,26 +134,29 @@ impl KeySource {
     }
 
     fn read(&self, path: &Path) -> Result<Master, StoreError> {
-        let meta = path.metadata().map_err(|e| StoreError::io(path, "read", &e))?;
-        // systemd may give the group of a credential a bit through an ACL; its directory is private to the unit.
-        let forbidden = if self.credential.is_some() { 0o007 } else { 0o077 };
-        if meta.mode() & forbidden != 0 {
-            let cause = format!("mode {:04o} lets others read the key of all templates", meta.mode() & 0o7777);
-            let hint = format!("chmod 600 {}", path.display());
-            return Err(StoreError::new(Trouble::Permission, path, "use", cause, hint));
-        }
-        let bytes = Zeroizing::new(std::fs::read(path).map_err(|e| StoreError::io(path, "read", &e))?);
-        match <[u8; 32]>::try_from(bytes.as_slice()) {
-            Ok(key) => Ok(Master::new(Zeroizing::new(key))),
-            Err(_) => {
-                let cause = format!("the key has {} bytes instead of 32", bytes.len());
-                Err(StoreError::new(Trouble::Data, path, "use", cause, "put the right key back"))
-            }
-        }
+        read_secret(path, self.credential.is_some(), "the key of all templates").map(Master::new)
     }
 }
 
-fn write(path: &Path, key: &Key) -> Result<(), StoreError> {
+/// 32 bytes that nobody else can read; `of` says in an error what others could.
+pub(super) fn read_secret(path: &Path, credential: bool, of: &str) -> Result<Key, StoreError> {
+    let meta = path.metadata().map_err(|e| StoreError::io(path, "read", &e))?;
+    // systemd may give the group of a credential a bit through an ACL; its directory is private to the unit.
+    let forbidden = if credential { 0o007 } else { 0o077 };
+    if meta.mode() & forbidden != 0 {
+        let cause = format!("mode {:04o} lets others read {of}", meta.mode() & 0o7777);
+        let hint = format!("chmod 600 {}", path.display());
+        return Err(StoreError::new(Trouble::Permission, path, "use", cause, hint));
+    }
+    let bytes = Zeroizing::new(std::fs::read(path).map_err(|e| StoreError::io(path, "read", &e))?);
+    <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| {
+        let cause = format!("the key has {} bytes instead of 32", bytes.len());
+        StoreError::new(Trouble::Data, path, "use", cause, "put the right key back")
+    })
+}
+
+/// A new file with a key, durable on return.
+fn write_secret(path: &Path, key: &Key) -> Result<(), StoreError> {
     let io = |e: std::io::Error| StoreError::io(path, "write", &e);
     let mut file = files::create_new(path).map_err(io)?;
     file.write_all(key.as_slice()).map_err(io)?;

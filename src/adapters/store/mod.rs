@@ -10,14 +10,17 @@
 mod attributes;
 mod chain;
 mod commands;
+mod device_key;
 mod door;
 mod export;
 mod files;
+mod head_file;
 mod journal;
 mod key;
 mod migrate;
 mod people;
 pub mod pin;
+pub mod receipt;
 mod reserve;
 mod seal;
 
@@ -30,6 +33,10 @@ pub use people::{EncryptedPeople, Removal};
 use crate::ports::{PortError, Recovery};
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
+
+pub use attributes::Current;
+pub use chain::{Broken, Walk};
+pub use device_key::{DeviceKey, PublicKey};
 
 /// What kind of trouble it is: commands choose their exit code by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -167,11 +167,11 @@ impl EncryptedPeople {
         self.add_all_with(people, &BTreeMap::new(), replace)
     }
 
-    /// [`EncryptedPeople::add_all`] with what is known of them beside their faces.
+    /// [`EncryptedPeople::add_all`] with what is known of people beside their faces: of these, and of others who are here.
     ///
     /// # Errors
     /// Nothing was written.
-    pub(super) fn add_all_with(
+    pub fn add_all_with(
         &mut self,
         people: &[Person],
         attributes: &BTreeMap<PersonId, Attributes>,
@@ -186,13 +186,17 @@ impl EncryptedPeople {
                     tx.execute("DELETE FROM people WHERE person = ?1", [person.id.as_str()]).map_err(sql)?;
                 }
                 insert(&tx, &self.path, master, person)?;
-                if let Some(attributes) = attributes.get(&person.id) {
-                    super::attributes::write(&tx, &self.path, master, &person.id, attributes)?;
+            }
+            for (id, attributes) in attributes {
+                if !super::attributes::write(&tx, &self.path, master, id, attributes)? {
+                    let hint = "enrol the person first";
+                    let what = format!("write what is known of `{id}` to");
+                    return Err(StoreError::new(Trouble::Data, &self.path, &what, "nobody has that name", hint));
                 }
             }
             tx.commit().map_err(sql)?;
         }
-        if replace {
+        if replace || !attributes.is_empty() {
             self.erase();
         }
         Ok(())

@@ -98,7 +98,7 @@ pub(super) fn journal(dir: &Path) -> Check {
 }
 
 /// Opens with a key that nobody else can read.
-pub(super) fn people(dir: &Path) -> Check {
+pub(super) fn people(dir: &Path, digest: Option<&str>) -> Check {
     const ID: &str = "people";
     if !EncryptedPeople::exists(dir) {
         return Check::warn(ID, "nobody is enrolled", "cardea enroll NAME --image FILE");
@@ -110,7 +110,20 @@ pub(super) fn people(dir: &Path) -> Check {
     match store.list() {
         Err(e) => port_fault(ID, e),
         Ok(all) if all.is_empty() => Check::warn(ID, "nobody is enrolled", "cardea enroll NAME --image FILE"),
-        Ok(all) => Check::ok(ID, format!("{} people, key private", all.len())),
+        Ok(all) => {
+            let waiting = digest.map_or(0, |d| all.iter().filter(|p| !p.models.iter().any(|m| m == d)).count());
+            let what = format!("{} people, key private", all.len());
+            if waiting == 0 {
+                return Check::ok(ID, what);
+            }
+            let fix =
+                "enrol them again (`cardea people list` names them), or go back to the pack they were enrolled with";
+            Check::warn(
+                ID,
+                format!("{what}; {waiting} have no template of the network in use and are not recognised"),
+                fix,
+            )
+        }
     }
 }
 
@@ -255,7 +268,7 @@ mod tests {
     fn stores_that_are_not_there_are_no_faults_and_stay_away() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(journal(dir.path()).status, Status::Skip);
-        assert_eq!(people(dir.path()).status, Status::Warn);
+        assert_eq!(people(dir.path(), None).status, Status::Warn);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
@@ -275,12 +288,28 @@ mod tests {
     fn a_key_that_others_can_read_is_a_fault_with_its_fix() {
         let dir = tempfile::tempdir().unwrap();
         drop(EncryptedPeople::open(dir.path()).unwrap());
-        assert_eq!(people(dir.path()).status, Status::Warn);
+        assert_eq!(people(dir.path(), None).status, Status::Warn);
         let key = dir.path().join("people.key");
         set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-        let check = people(dir.path());
+        let check = people(dir.path(), None);
         assert_eq!(check.status, Status::Fail);
         assert!(check.fix.unwrap().starts_with("chmod 600"));
+    }
+
+    #[test]
+    fn people_whose_templates_are_of_another_network_are_counted() {
+        use crate::domain::gallery::Template;
+        use crate::schema::ids::PersonId;
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = EncryptedPeople::open(dir.path()).unwrap();
+        for (name, model) in [("ada", "old"), ("bob", "new"), ("eve", "old"), ("eve", "new")] {
+            let template = Template { model: model.into(), embedding: vec![0.5; 4].into() };
+            store.add(&PersonId::new(name).unwrap(), &[template], 0).unwrap();
+        }
+        let check = people(dir.path(), Some("new"));
+        assert!(check.status == Status::Warn && check.what.contains("3 people") && check.what.contains("; 1 have"));
+        assert_eq!(people(dir.path(), Some("old")).status, Status::Warn);
+        assert_eq!(people(dir.path(), None).status, Status::Ok);
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn look(config: &Config) -> Vec<Check> {
     let dir = &config.store().dir;
     all.push(checks::state_dir(dir));
     all.push(checks::journal(dir));
-    all.push(checks::people(dir));
+    all.push(checks::people(dir, crate::runtime::engine::embedding_digest(config).ok().as_deref()));
     all.extend(checks::networks(config.models()));
     all.push(outside::camera(config.camera()));
     all.push(door::relay(config));

@@ -218,6 +218,8 @@ fn attributes(place: &str, sample: &Sample, book: &RuleBook) -> Result<Attribute
         valid_to_ms: end(&sample.valid_to)?,
         pin: sample.pin.then(verifier),
         card: sample.card.then(String::new),
+        consent_ms: None,
+        expires_ms: None,
     })
 }
 

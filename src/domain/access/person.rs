@@ -32,6 +32,10 @@ pub struct Attributes {
     pub pin: Option<PinVerifier>,
     /// The card's number as the reader types it.
     pub card: Option<String>,
+    /// When the person agreed to be enrolled.
+    pub consent_ms: Option<i64>,
+    /// The moment from which the templates are not compared with anybody any more, whatever the rules say.
+    pub expires_ms: Option<i64>,
 }
 
 impl Attributes {
@@ -51,6 +55,8 @@ impl fmt::Debug for Attributes {
             .field("valid_to_ms", &self.valid_to_ms)
             .field("pin", &self.pin.is_some())
             .field("card", &self.card.is_some())
+            .field("consent_ms", &self.consent_ms)
+            .field("expires_ms", &self.expires_ms)
             .finish()
     }
 }

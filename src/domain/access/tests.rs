@@ -45,6 +45,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
             valid_to_ms: to,
             pin: pin.then_some(PinVerifier { salt: [0; 16], tag: [1; 32], duress: [2; 32] }),
             card: card.then(|| "17".into()),
+            ..Attributes::default()
         }
     })
 }
