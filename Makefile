@@ -12,6 +12,7 @@
 # make broker-100k                 the same as `make records`
 # make kills                        the relay under 500 deaths of daemon and guard each, 1,000 starts and stops
 # make records [RECORDS=100000]    so many records while the broker is away, then all of them in order
+# make site [TERMINALS=200] [PEOPLE=10000]   a site of so many doors on one mosquitto: times, bytes, memory
 # make hostile [INPUTS=1000000] [SEED=1]   bytes from outside at the parsers of commands
 # make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
@@ -24,7 +25,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks kills records hostile hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools client-tools deny-tool deb-tool
+.PHONY: demo test lint lint-quick models bench attacks kills records site power-cuts broker-100k hostile hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools client-tools deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -109,6 +110,12 @@ RECORDS ?= 100000
 
 records: setup
 	CARDEA_RECORDS=$(RECORDS) cargo test $(FEATURES) --test broker -- --nocapture records_drain_in_order
+
+TERMINALS ?= 200
+PEOPLE ?= 10000
+
+site: setup
+	CARDEA_TERMINALS=$(TERMINALS) CARDEA_PEOPLE=$(PEOPLE) cargo test $(FEATURES) --test site -- --nocapture many_terminals
 
 INPUTS ?= 1000000
 

@@ -6,6 +6,7 @@ use crate::domain::door::Sensor;
 use crate::domain::gallery::Template;
 use crate::domain::screen::Screen;
 use crate::schema::command::{Answer, Command, Via};
+use crate::schema::directory::Digest;
 use crate::schema::event::EdgeCause;
 use crate::schema::head::SignedHead;
 use crate::schema::ids::{PersonId, VisitId};
@@ -375,6 +376,72 @@ pub struct PersonSummary {
     pub templates: u32,
     pub models: Vec<String>,
     pub enrolled_unix_ms: i64,
+}
+
+/// Where a terminal keeps what it has of its site's directory: sealed blobs by their digests, and small texts by name.
+pub trait Shelf: Send {
+    /// A blob as it was put.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn blob(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>, PortError>;
+
+    /// Puts blobs and texts (`None` takes a text away), all or nothing; durable on return.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn put(&mut self, blobs: &[(Digest, Vec<u8>)], texts: &[(&str, Option<&str>)]) -> Result<(), PortError>;
+
+    /// Takes away every blob that is not among `keep`.
+    ///
+    /// # Errors
+    /// Nothing was taken away.
+    fn keep_only(&mut self, keep: &std::collections::BTreeSet<Digest>) -> Result<(), PortError>;
+
+    /// Texts whose names begin so, by name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn texts(&mut self, prefix: &str) -> Result<Vec<(String, String)>, PortError>;
+}
+
+/// What a site's directory wants of the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteOut {
+    /// At once with whatever is retained there; quality 1 for standing filters, 0 for single blobs.
+    Subscribe {
+        filters: Vec<String>,
+        confirmed: bool,
+    },
+    Unsubscribe(Vec<String>),
+    /// At quality 1; [`SiteDesk::confirmed`] is called with the tag.
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        retained: bool,
+        tag: u64,
+    },
+}
+
+/// A terminal's part in its site's directory, as the client at the broker sees it. Never waits for the network.
+pub trait SiteDesk: Send {
+    /// A new connection stands: nothing is subscribed, nothing is on its way.
+    fn connected(&mut self, now: Tick);
+
+    /// It is gone.
+    fn lost(&mut self);
+
+    /// A message came.
+    fn message(&mut self, now: Tick, topic: &str, payload: &[u8]);
+
+    /// The broker has confirmed what was published under this tag.
+    fn confirmed(&mut self, now: Tick, tag: u64);
+
+    /// Work that is due, also without a connection; returns when to be called again at the latest.
+    fn tick(&mut self, now: Tick) -> Tick;
+
+    /// The next thing to send; asked for as long as the client has room.
+    fn next(&mut self, now: Tick) -> Option<SiteOut>;
 }
 
 impl<T: Infer + ?Sized> Infer for Box<T> {

@@ -1,5 +1,9 @@
-//! Outside bytes by the hundred thousand, seeded: command payloads, `lock/set`, response topics, what was kept in files.
+//! Outside bytes by the hundred thousand, seeded: command payloads, `lock/set`, response topics, what was kept in files; and
+//! every parser of `support/parsers.rs`.
 //! Nothing panics, nothing opens, and no input takes long. `CARDEA_INPUTS` and `CARDEA_SEED` choose how many and which.
+
+#[path = "support/parsers.rs"]
+mod parsers;
 
 use cardea::base::time::{Tick, WallTime};
 use cardea::domain::command::{Gate, GateRules, Offer};
@@ -111,4 +115,29 @@ fn bytes_from_outside_neither_panic_nor_open() {
     println!(
         "{inputs} inputs of seed {seed}: {read} were commands by their form, none passed; the slowest took {slowest:?}"
     );
+}
+
+/// Each parser gets a fiftieth of `CARDEA_INPUTS`, or `CARDEA_PARSER_INPUTS`.
+#[test]
+fn no_parser_of_outside_bytes_panics_or_takes_long() {
+    let inputs = number("CARDEA_PARSER_INPUTS", number("CARDEA_INPUTS", 100_000) / 50);
+    let seed = number("CARDEA_SEED", 1);
+    for parser in parsers::PARSERS {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let seeds = (parser.seeds)();
+        for good in &seeds {
+            assert!(!good.is_empty(), "{}: a seed is missing", parser.name);
+        }
+        assert!(seeds.iter().any(|s| (parser.reads)(s)), "{}: no seed is read at all", parser.name);
+        let (mut read, mut slowest) = (0_u64, Duration::ZERO);
+        for n in 0..inputs {
+            let bytes = bend(&mut rng, &seeds);
+            let begun = Instant::now();
+            read += u64::from((parser.reads)(&bytes));
+            let took = begun.elapsed();
+            assert!(took < LONGEST, "{}: seed {seed}, input {n} took {took:?}", parser.name);
+            slowest = slowest.max(took);
+        }
+        println!("{}: {inputs} inputs of seed {seed}, {read} were read; the slowest took {slowest:?}", parser.name);
+    }
 }

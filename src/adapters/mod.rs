@@ -9,6 +9,7 @@ pub mod mqtt;
 pub mod prompt;
 pub mod reader;
 pub mod relay;
+pub mod site;
 pub mod store;
 pub mod system;
 pub mod web;

@@ -28,6 +28,7 @@ mod prompts;
 mod replay;
 mod rules;
 mod run;
+mod site;
 mod state;
 mod still;
 mod texts;
@@ -197,6 +198,8 @@ enum Command {
     Rules(rules::Args),
     /// Who may pass a door at a moment.
     WhoCan(who_can::Args),
+    /// People and rules that several terminals share.
+    Site(site::Args),
     /// Lists, installs, verifies networks.
     Models(models::Args),
     /// Sets thresholds against attacks, and trains a head, with captures of this site.
@@ -243,6 +246,7 @@ pub fn main() -> ExitCode {
         Command::Mqtt(a) => mqtt::run(&g, &a),
         Command::Rules(a) => rules::run(&g, a),
         Command::WhoCan(a) => who_can::run(&g, a),
+        Command::Site(a) => site::run(&g, a),
         Command::Models(a) => models::run(&g, a),
         Command::Pad(a) => pad::run(&g, a),
         Command::Prompts(a) => prompts::run(&g, a),

@@ -7,7 +7,7 @@ use super::sections::{
     InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, ReaderConfig, ReaderKind,
     Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
-use super::{prompt, web};
+use super::{prompt, site, web};
 use crate::domain::access::RuleBook;
 use crate::domain::challenge::Deck;
 use crate::domain::door::{DoorRules, Sensor};
@@ -44,6 +44,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     prompt::check(&mut c, raw);
     web::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
+    site::check(&mut c, raw);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
         c.fault("store.dir", "is empty; name a directory");
@@ -571,6 +572,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             discovery: raw.mqtt.discovery,
             discovery_prefix: raw.mqtt.discovery_prefix.clone(),
         },
+        site: site::build(&raw.site),
         web: web::build(&raw.web),
         store: Store { dir: raw.store.dir.clone(), keep_records: raw.store.keep_records },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },

@@ -9,6 +9,7 @@ mod raw;
 mod rules;
 pub mod sections;
 mod show;
+mod site;
 #[cfg(test)]
 mod tests;
 mod compat;
@@ -21,3 +22,4 @@ pub use load::{DEFAULT_FILE, DROP_INS, Inputs, Merged, load, merge};
 pub use rules::{ALWAYS, is_name, parse_rules, read_rules, zone};
 pub use sections::Config;
 pub use show::{Entry, description, entries, example};
+pub use site::is_name as is_site_name;

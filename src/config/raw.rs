@@ -9,6 +9,7 @@ use super::sections::{
     ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, ReaderKind,
     RelayKind, RemoteUnlock, TamperAction,
 };
+use super::site::RawSite;
 use super::web::RawWeb;
 use crate::domain::door::Sensor;
 use crate::schema::command::CommandName;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Sections of the contract that have no features yet. Their names are accepted, their keys are faults.
-pub const RESERVED: [&str; 3] = ["privacy", "site", "osdp"];
+pub const RESERVED: [&str; 2] = ["privacy", "osdp"];
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +46,8 @@ pub struct Raw {
     pub rules: RawRules,
     /// What the building hears.
     pub mqtt: RawMqtt,
+    /// People and rules that several terminals share.
+    pub site: RawSite,
     /// Console, API and people with a camera of their own.
     pub web: RawWeb,
     /// Where journal, people, keys and sockets live.

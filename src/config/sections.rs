@@ -5,6 +5,7 @@ pub use super::prompt::{
     RingConfig,
 };
 pub use super::compat::{CompatConfig, Cors, Listener, Seed};
+pub use super::site::SiteConfig;
 pub use super::web::WebConfig;
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
@@ -31,6 +32,7 @@ pub struct Config {
     pub(super) prompt: PromptConfig,
     pub(super) rules: Rules,
     pub(super) mqtt: Mqtt,
+    pub(super) site: Option<SiteConfig>,
     pub(super) web: WebConfig,
     pub(super) store: Store,
     pub(super) log: Log,
@@ -46,8 +48,8 @@ macro_rules! getters {
 }
 getters! {
     device: Device, camera: Camera, models: Models, recognition: Recognition, liveness: Liveness,
-    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, web: WebConfig, store: Store, log: Log,
-    insecure: Insecure,
+    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, site: Option<SiteConfig>, web: WebConfig,
+    store: Store, log: Log, insecure: Insecure,
 }
 
 #[derive(Clone, Debug)]

@@ -367,7 +367,7 @@ fn tls_has_a_port_of_its_own() {
 #[test]
 fn reserved_sections_may_be_named_and_nothing_more() {
     assert_eq!(faults("[web]\n[privacy]\n[site]\n[osdp]"), Vec::<String>::new());
-    let told = faults("[site]\nname = 'x'\n[osdp]\nbaud = 9600");
+    let told = faults("[privacy]\nname = 'x'\n[osdp]\nbaud = 9600");
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|f| f.contains("not in this version")), "{told:?}");
 }
@@ -406,6 +406,10 @@ fn the_example_file_is_the_one_that_the_program_prints() {
         format!("{before}[door.{name}]{section}")
     };
     let uncommented = reader(reader(uncommented, "keypad", "/dev/a"), "card", "/dev/b");
+    // A site needs a broker and somebody whom it trusts.
+    let (before, mqtt) = uncommented.split_once("[mqtt]").unwrap();
+    let uncommented = format!("{before}[mqtt]{}", mqtt.replacen("enabled = false", "enabled = true", 1));
+    let uncommented = uncommented.replace("signers = []", &format!("signers = [\"office:{}\"]", "ab".repeat(32)));
     // A file that is named must be there.
     let uncommented = uncommented.replace(
         "file = \"rules.toml\"",
@@ -552,4 +556,27 @@ fn a_command_that_opens_is_configured_with_a_key_or_not_at_all() {
     assert!(faults("[mqtt]\ncommands = ['snapshot']").iter().all(|f| f.contains("not built in")));
     assert!(faults("[mqtt]\ncommands = ['open']")[0].contains("mqtt.commands"));
     assert!(faults("[mqtt]\ndiscovery_prefix = 'a/#'")[0].contains("mqtt.discovery_prefix"));
+}
+
+#[test]
+fn a_site_trusts_nobody_who_is_not_named_and_needs_a_broker() {
+    let (one, two) = ("ab".repeat(32), "cd".repeat(32));
+    let text = |more: &str| format!("[mqtt]\nenabled = true\n[site]\nname = 'works'\n{more}");
+    let config = from_text(&text(&format!("signers = ['office:{one}', 'gate:{two}']\nrules = true")));
+    let site = config.site().as_ref().expect("a site");
+    assert_eq!(site.signers.values().collect::<Vec<_>>(), ["office", "gate"]);
+    assert!(from_text("").site().is_none(), "off by default");
+    for (text, part) in [
+        (text(""), "site.signers"),
+        (text(&format!("signers = ['office:{}']", one.to_uppercase())), "64 lower-case hex digits"),
+        (text(&format!("signers = ['{one}']")), "label:KEY"),
+        (text(&format!("signers = ['a:{one}', 'b:{one}']")), "a second time"),
+        (text(&format!("signers = ['a:{one}', 'a:{two}']")), "a second time"),
+        (text(&format!("signers = ['a:{one}']")).replace("works", "Works/#"), "a-z"),
+        (format!("[site]\nname = 'works'\nsigners = ['a:{one}']"), "mqtt.enabled"),
+        (format!("[site]\nsigners = ['a:{one}']"), "needs a name"),
+    ] {
+        let told = faults(&text);
+        assert!(told.len() == 1 && told[0].contains(part), "{text}: {told:?}");
+    }
 }

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod challenge;
 pub mod command;
+pub mod directory;
 pub mod door;
 pub mod fusion;
 pub mod gallery;

@@ -12,9 +12,10 @@ use super::net::Net;
 use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::rules::{Rules, Shown};
+use super::site::{RulesSlot, SiteDoor};
 use super::watch::{SharedWants, Watch, Watched};
 use super::web::{self, HealthBoard, Web, WebParts};
-use crate::adapters::mqtt::{Client, CursorMoves, Outbox, command_key};
+use crate::adapters::mqtt::{Client, CursorMoves, Outbox, SiteClient, command_key};
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
 use crate::adapters::relay::spawner::{GuardCommand, Spawner};
@@ -116,6 +117,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         None => None,
     };
 
+    let (site, rules) = site(config, &state, &recorder, &clock, rules)?;
     let (spawner, guard) = guard(config, &state)?;
     let challenge = options.challenge.clone().unwrap_or_else(|| super::engine::challenge(config));
     let (policy, renew, pipeline, names) =
@@ -244,7 +246,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     }
     recorder.record(Event::SystemStopped {});
     recorder.flush();
-    if let Some(net) = net {
+    for net in [site, net].into_iter().flatten() {
         net.stop();
     }
     drop(supervisor);
@@ -254,6 +256,20 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         Some(what) => Err(broke(what)),
         None => Ok(()),
     }
+}
+
+/// The door's part in its site, where it has one, on a thread of its own; and the rules, which may come from there.
+fn site(
+    config: &Config,
+    state: &Path,
+    recorder: &Recorder,
+    clock: &Arc<dyn Clock>,
+    rules: Rules,
+) -> Result<(Option<Net>, Rules), PortError> {
+    let slot = config.site().as_ref().filter(|s| s.rules).map(|_| RulesSlot::default());
+    let Some(door) = SiteDoor::open(config, state, recorder.clone(), slot.clone())? else { return Ok((None, rules)) };
+    let net = Net::site(SiteClient::new(config.mqtt(), clock.clone())?, door)?;
+    Ok((Some(net), rules.of_site(slot)))
 }
 
 fn broke(what: String) -> PortError {

@@ -17,5 +17,6 @@ pub mod readers;
 pub mod recorder;
 pub mod rules;
 pub mod sessions;
+pub mod site;
 pub mod watch;
 pub mod web;

@@ -1,11 +1,13 @@
-//! The network thread: one small asynchronous runtime for everything that talks to the building.
+//! The network threads: a small asynchronous runtime each, one for everything that talks to the building, one for the site's
+//! directory.
 
-use crate::adapters::mqtt::{Client, Ending};
+use super::site::SiteDoor;
+use crate::adapters::mqtt::{Client, Ending, SiteClient};
 use crate::ports::{PortError, Recovery};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 
-/// The running network thread. [`Net::stop`] ends it in good order; dropping it breaks the connection without a
+/// A running network thread. [`Net::stop`] ends it in good order; dropping it breaks the connection without a
 /// word, so that the broker publishes the last will.
 #[derive(Debug)]
 pub struct Net {
@@ -19,15 +21,30 @@ impl Net {
     /// # Errors
     /// The system has no thread, timer or poller left.
     pub fn start(mqtt: Client) -> Result<Net, PortError> {
-        let failed = |e| PortError::new("start the network thread", e, "free some memory", Recovery::Degrade);
+        Net::spawn("net", move |asked| mqtt.run(asked))
+    }
+
+    /// The same for the site's directory, which has a connection and a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Net::start`].
+    pub fn site(client: SiteClient, mut door: SiteDoor) -> Result<Net, PortError> {
+        Net::spawn("site", move |asked| async move { client.run(&mut door, asked).await })
+    }
+
+    fn spawn<F: Future<Output = ()>>(
+        name: &str,
+        life: impl FnOnce(watch::Receiver<Ending>) -> F + Send + 'static,
+    ) -> Result<Net, PortError> {
+        let failed = |e| PortError::new("start a network thread", e, "free some memory", Recovery::Degrade);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (ending, asked) = watch::channel(Ending::Running);
-        let life = move || {
-            runtime.block_on(mqtt.run(asked));
+        let run = move || {
+            runtime.block_on(life(asked));
             // A name look-up that hangs must not hold the process.
             runtime.shutdown_background();
         };
-        let thread = std::thread::Builder::new().name("net".into()).spawn(life).map_err(failed)?;
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(failed)?;
         Ok(Net { ending, thread: Some(thread) })
     }
 
@@ -39,7 +56,7 @@ impl Net {
     fn end(&mut self, how: Ending) {
         self.ending.send_replace(how);
         if self.thread.take().is_some_and(|t| t.join().is_err()) {
-            tracing::error!("the network thread had panicked");
+            tracing::error!("a network thread had panicked");
         }
     }
 }

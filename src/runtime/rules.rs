@@ -11,12 +11,12 @@ use crate::domain::access::{
 };
 use crate::domain::screen::{Advice, Phase, Screen};
 use crate::domain::visit::Decision;
-use crate::ports::PortError;
+use crate::ports::{PeopleStore, PortError};
 use crate::schema::event::{Event, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -138,6 +138,10 @@ pub struct Rules {
     /// What is known of people may be out of date.
     stale: bool,
     memory: DoorMemory,
+    /// Everybody who is here, once that has changed since the start.
+    known: Option<BTreeSet<PersonId>>,
+    /// Rules of the site come here, where they are to hold.
+    site: Option<super::site::RulesSlot>,
     looked: Option<Tick>,
     kept: Option<Tick>,
 }
@@ -181,9 +185,29 @@ impl Rules {
             attributes,
             stale: false,
             memory,
+            known: None,
+            site: None,
             looked: None,
             kept: None,
         })
+    }
+
+    /// The site's rules take the place of the file's as soon as there are some; without a file nobody passes until then.
+    #[must_use]
+    pub fn of_site(mut self, slot: Option<super::site::RulesSlot>) -> Self {
+        if slot.is_some() && *self.book == RuleBook::open() {
+            self.book = Arc::new(RuleBook::shut());
+        }
+        self.site = slot;
+        self.take_site_rules();
+        self
+    }
+
+    fn take_site_rules(&mut self) {
+        let fresh = self.site.as_ref().and_then(|s| s.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(book) = fresh {
+            self.book = book;
+        }
     }
 
     /// There is something to show a second factor to.
@@ -203,6 +227,7 @@ impl Rules {
             return out;
         }
         self.looked = Some(now);
+        self.take_site_rules();
         let before = self.trust;
         let at = self.clock.look(now, wall);
         self.trust = at.trust;
@@ -313,7 +338,11 @@ impl Rules {
             others: self.pairs.others(now, person),
         };
         let case = Case { now: at, person, attributes, door: &self.door, seen: &seen };
-        let Err(refusal) = self.book.decide(&case) else { return Ruling::Allowed };
+        let Err(refusal) = self.book.decide(&case) else {
+            // Removed, here or at the site, since the visit began.
+            let gone = self.known.as_ref().is_some_and(|known| !known.contains(person));
+            return if gone { refused(Reason::Stopped, "the person was removed meanwhile") } else { Ruling::Allowed };
+        };
         match refusal.reason {
             Reason::SecondFactor if self.factors && self.has_factors(attributes) => {
                 Ruling::Factor(self.book.factor_window)
@@ -414,6 +443,7 @@ impl Rules {
         self.stale |= self.people.changed()?;
         if self.stale {
             self.attributes = self.people.attributes()?;
+            self.known = Some(self.people.list()?.into_iter().map(|p| p.person).collect());
             self.stale = false;
         }
         Ok(())

@@ -124,6 +124,27 @@ fn a_change_of_the_people_is_seen_without_a_restart() {
 }
 
 #[test]
+fn who_is_removed_while_looking_is_not_let_in_even_where_everybody_may_pass() {
+    let mut h = House::new();
+    h.rules.book = Arc::new(RuleBook::open());
+    assert_eq!((h.reason("ada"), h.reason("bob")), (None, None));
+    h.store.remove(&id("bob")).expect("removes");
+    assert_eq!((h.reason("ada"), h.reason("bob")), (None, Some(Reason::Stopped)));
+}
+
+#[test]
+fn where_the_site_has_the_rules_nobody_passes_before_there_are_some() {
+    let mut h = House::new();
+    let slot = crate::runtime::site::RulesSlot::default();
+    let fresh = Rules::open(&Config::defaults(h.dir.path()), h.dir.path(), &h.clock).expect("opens");
+    h.rules = fresh.of_site(Some(slot.clone()));
+    assert_eq!(h.reason("ada"), Some(Reason::OutsideSchedule), "not everybody, as without a file");
+    *slot.lock().expect("slot mutex: no holder panics") = Some(Arc::new(RuleBook::open()));
+    h.tick(1);
+    assert_eq!(h.reason("ada"), None);
+}
+
+#[test]
 fn orders_are_carried_out_once_and_lockouts_survive_a_restart_and_a_clock_set_back() {
     let mut h = House::new();
     leave_order(h.dir.path(), &Order::Lockdown).expect("writes");

@@ -351,6 +351,18 @@ pub enum Event {
     PersonExpired { person: PersonId, expired: String },
     #[serde(rename = "person.removed")]
     PersonRemoved { person: PersonId },
+    /// Somebody was removed here because a signer of the site has revoked them; `by` is its label.
+    #[serde(rename = "person.revoked")]
+    PersonRevoked { person: PersonId, by: String },
+    /// The people here follow the site's directory: so many came or changed, so many went.
+    #[serde(rename = "site.updated")]
+    SiteUpdated { changed: u64, removed: u64 },
+    /// What changed here was signed for the site, as this version of this terminal's book.
+    #[serde(rename = "site.signed")]
+    SiteSigned { version: u64, people: u64, revoked: u64 },
+    /// The rules of the site hold here; `sha256` is that of the file.
+    #[serde(rename = "site.rules")]
+    SiteRules { sha256: String, by: String },
     /// A grant without an edge, or a line that does not follow.
     #[serde(rename = "alarm.relay")]
     AlarmRelay { what: String },
@@ -387,6 +399,16 @@ pub enum Event {
     AlarmDisk { what: String },
     #[serde(rename = "alarm.models")]
     AlarmModels { what: String },
+    /// A message of the site's directory was refused: `cause` is forged, rolled_back, foreign, forked, unknown_signer,
+    /// unreadable, malformed or too_large; or the directory cannot be followed (`fault`).
+    #[serde(rename = "alarm.site")]
+    AlarmSite {
+        what: String,
+        cause: String,
+        /// In a flood: so many more were refused without a record of their own.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        count: Option<u64>,
+    },
     #[serde(rename = "system.started")]
     SystemStarted {
         version: String,

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod command;
+pub mod directory;
 pub mod discovery;
 pub mod event;
 pub mod head;

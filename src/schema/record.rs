@@ -211,6 +211,23 @@ mod tests {
                 },
                 r#"{"type":"person.rules","person":"ada","groups":["staff"],"valid_to":"2026-12-31T23:00:00.000Z","pin":true,"card":false}"#,
             ),
+            (
+                Event::PersonRevoked { person: p(), by: "office".into() },
+                r#"{"type":"person.revoked","person":"ada","by":"office"}"#,
+            ),
+            (Event::SiteUpdated { changed: 2, removed: 1 }, r#"{"type":"site.updated","changed":2,"removed":1}"#),
+            (
+                Event::SiteSigned { version: 9, people: 2, revoked: 1 },
+                r#"{"type":"site.signed","version":9,"people":2,"revoked":1}"#,
+            ),
+            (
+                Event::SiteRules { sha256: "ab".into(), by: "office".into() },
+                r#"{"type":"site.rules","sha256":"ab","by":"office"}"#,
+            ),
+            (
+                Event::AlarmSite { what: "head".into(), cause: "forged".into(), count: None },
+                r#"{"type":"alarm.site","what":"head","cause":"forged"}"#,
+            ),
             (Event::AlarmDuress { visit: v, person: p() }, r#"{"type":"alarm.duress","visit":7,"person":"ada"}"#),
             (Event::AlarmTamper { active: true }, r#"{"type":"alarm.tamper","active":true}"#),
             (

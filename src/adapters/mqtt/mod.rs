@@ -15,12 +15,14 @@ mod options;
 mod outbox;
 mod pump;
 mod session;
+mod site;
 mod window;
 
 pub use forget::forget;
 pub use options::command_key;
 pub use outbox::{Outbox, Status};
 pub use pump::CursorMoves;
+pub use site::SiteClient;
 
 use crate::config::sections::Mqtt;
 use crate::config::sections::RemoteUnlock;

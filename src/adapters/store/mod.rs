@@ -4,10 +4,12 @@
 //! * *journal*: append-only, chained by hashes, committed with an fsync before anybody hears of a record.
 //! * *door*: what a door remembers over restarts: failures, entries, the latest time that was believed.
 //! * *people*: templates sealed under a key per person; removing a person destroys that key.
+//! * *site*: what is here of the site's directory, and what it and the people here last agreed on.
 //! * *commands*: lockdown and the ids of commands that were used, so that a restart forgets neither.
 //! * *reserve*: disk space held back, so that records can still be written when the disk is full.
 
 mod attributes;
+mod carry;
 mod chain;
 mod commands;
 mod device_key;
@@ -23,12 +25,15 @@ pub mod pin;
 pub mod receipt;
 mod reserve;
 mod seal;
+mod site;
 
+pub use carry::{Carry, is_person};
 pub use commands::CommandFile;
 pub use door::DoorMemory;
 pub use journal::SqliteJournal;
 pub use key::KeySource;
 pub use people::{EncryptedPeople, Removal};
+pub use site::SiteFile;
 
 use crate::ports::{PortError, Recovery};
 use rusqlite::ErrorCode;

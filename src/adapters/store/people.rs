@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 pub(super) const LAYOUT: Layout = Layout {
     application_id: 0x4361_5065,
-    version: 3,
+    version: 4,
     name: "people store",
     sql: "
     CREATE TABLE key (id INTEGER PRIMARY KEY CHECK (id = 0), fingerprint TEXT NOT NULL) STRICT;
@@ -32,6 +32,7 @@ pub(super) const LAYOUT: Layout = Layout {
     CREATE INDEX templates_of ON templates (person);
     CREATE TABLE cannot (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, actions TEXT NOT NULL) STRICT;
     CREATE TABLE attributes (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE mark (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL) STRICT;
     ",
     steps: &[
         "
@@ -41,6 +42,10 @@ pub(super) const LAYOUT: Layout = Layout {
         "
     DROP TABLE IF EXISTS lockout;
     CREATE TABLE attributes (person TEXT PRIMARY KEY REFERENCES people ON DELETE CASCADE, sealed BLOB NOT NULL) STRICT;
+    ",
+        // Where the people stand against the site's directory: tells a copy that was put back from the store itself.
+        "
+    CREATE TABLE mark (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL) STRICT;
     ",
     ],
 };
@@ -132,10 +137,22 @@ impl EncryptedPeople {
     /// # Errors
     /// Nothing was removed.
     pub fn remove_person(&mut self, id: &PersonId) -> Result<Option<Removal>, StoreError> {
+        self.remove_people(std::slice::from_ref(id))
+    }
+
+    /// Removes several people at once, with one new master key for all; `None` when none of them is here.
+    ///
+    /// # Errors
+    /// Nothing was removed.
+    pub fn remove_people(&mut self, ids: &[PersonId]) -> Result<Option<Removal>, StoreError> {
         let (tx, master) = writing(&self.conn, &self.path, &self.source, &mut self.master)?;
         let sql = |e: rusqlite::Error| StoreError::sql(&self.path, "remove a person from", &e);
-        let templates = tx.execute("DELETE FROM templates WHERE person = ?1", [id.as_str()]).map_err(sql)?;
-        if tx.execute("DELETE FROM people WHERE person = ?1", [id.as_str()]).map_err(sql)? == 0 {
+        let (mut templates, mut people) = (0, 0);
+        for id in ids {
+            templates += tx.execute("DELETE FROM templates WHERE person = ?1", [id.as_str()]).map_err(sql)?;
+            people += tx.execute("DELETE FROM people WHERE person = ?1", [id.as_str()]).map_err(sql)?;
+        }
+        if people == 0 {
             return Ok(None);
         }
         let fresh = if self.source.rotates() { Some(rewrap(&tx, &self.path, &self.source, master)?) } else { None };

@@ -358,7 +358,7 @@ fn a_store_of_the_first_layout_is_taken_along_with_its_people() {
     {
         let mut store = EncryptedPeople::open(dir.path()).expect("opens");
         store.add(&ada, &[template("m", 1, 8)], 0).expect("adds");
-        let first = "DROP TABLE cannot; DROP TABLE attributes; CREATE TABLE lockout (text TEXT) STRICT; PRAGMA user_version = 1;";
+        let first = "DROP TABLE cannot; DROP TABLE attributes; DROP TABLE mark; CREATE TABLE lockout (text TEXT) STRICT; PRAGMA user_version = 1;";
         store.conn.execute_batch(first).expect("as it was");
     }
     let mut store = EncryptedPeople::open(dir.path()).expect("opens an older one");
