@@ -96,7 +96,6 @@ attacks: setup models
 
 CUTS ?= 200
 
-.PHONY: power-cuts broker-100k
 power-cuts: setup
 	CARDEA_POWER_CUTS=$(CUTS) cargo test $(FEATURES) --test power_cuts -- --nocapture --test-threads=1
 

@@ -83,6 +83,8 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("axum", &["adapters"]),
     ("hyper", &["adapters"]),
     ("tokio_rustls", &["adapters"]),
+    ("tokio_tungstenite", &["adapters"]),
+    ("socketioxide", &["adapters"]),
     ("rcgen", &["adapters"]),
     ("utoipa", &["adapters"]),
 ];

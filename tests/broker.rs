@@ -242,7 +242,8 @@ fn a_terminal_that_vanishes_is_offline_by_its_will_and_one_that_stops_says_so_it
     subscriber.next("online again", |m| m.payload == "online");
     net.stop();
     subscriber.next("the goodbye", |m| m.payload == "offline");
-    assert!(broker.log().contains("Received DISCONNECT from cardea-front"), "so it was not the will");
+    // The broker writes its log after it has handed the message on.
+    wait_for("a DISCONNECT: it was not the will", || broker.log().contains("Received DISCONNECT from cardea-front"));
     let retained = Subscriber::new(&broker, "cardea/front/availability").until("the state", |_| true);
     assert_eq!((retained.retained, retained.payload.as_str()), (true, "offline"));
 }

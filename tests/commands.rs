@@ -89,6 +89,16 @@ impl House {
     }
 }
 
+impl Drop for House {
+    /// A test that fails tells what the daemon said: what comes once in a hundred runs is not seen twice.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default();
+            eprintln!("the daemon said:\n{said}");
+        }
+    }
+}
+
 struct Daemon(Child);
 
 impl Daemon {

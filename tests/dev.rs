@@ -90,7 +90,8 @@ fn development_is_easy_and_starts_again_when_its_file_changes() {
     let mut set = scripted(dir.path(), &script(0.99, 7));
     set.extend(["web.enabled=true".to_owned(), "web.listen=\"127.0.0.1:0\"".into()]);
     let file = dir.path().join("cardea.toml");
-    std::fs::write(&file, "insecure.dev = true\n[challenge]\nwindow_ms = 1000\n[device]\nname = 'one'\n").expect("written");
+    std::fs::write(&file, "insecure.dev = true\n[challenge]\nwindow_ms = 1000\n[device]\nname = 'one'\n")
+        .expect("written");
     let mut command = cardea(&dir.path().join("state"), &["run", "--dev"], &set);
     command.arg("--config").arg(&file);
     let mut running = Running::start(command);

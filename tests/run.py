@@ -43,8 +43,6 @@ KIND_OF_FILE = {
     "dev": PROCESSES,
     "rules_at_door": PROCESSES,
     "site": BROKER,
-    "power_cuts": PROCESSES,
-    "removal": PROCESSES,
     "clips": CLIPS,
     "attacks": CLIPS,
     "faces": CLIPS,

@@ -11,12 +11,12 @@ use std::process::Command;
 
 /// What may be not applicable at most: other operating systems, chores of the seeds' own languages and hosts.
 const MAY_BE_LEFT_OUT: [&str; 14] = [
-    "S0-34", "S1-39", "S1-41", "S2-65", "S2-80", "S2-86", "S2-87", "S3-23", "S3-37", "S3-38", "S3-39", "S4-11", "S4-20",
-    "S4-25",
+    "S0-34", "S1-39", "S1-41", "S2-65", "S2-80", "S2-86", "S2-87", "S3-23", "S3-37", "S3-38", "S3-39", "S4-11",
+    "S4-20", "S4-25",
 ];
 
 /// Rows that nothing shows yet. This number only goes down.
-const OPEN: usize = 96;
+const OPEN: usize = 0;
 
 fn root(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -83,7 +83,9 @@ fn is_key(key: &str) -> bool {
 fn is_page(page: &str) -> bool {
     if page.starts_with('/') {
         let route = format!("\"{page}\"");
-        return ["src/adapters/web/assets.rs", "src/adapters/web/api/mod.rs"].iter().any(|f| read(&root(f)).contains(&route));
+        return ["src/adapters/web/assets.rs", "src/adapters/web/api/mod.rs"]
+            .iter()
+            .any(|f| read(&root(f)).contains(&route));
     }
     root(page).is_file()
 }

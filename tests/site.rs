@@ -281,13 +281,16 @@ fn foreign_head(site: &Site) -> String {
     head.expect("a head")
 }
 
+/// What a signer is to say, one directory after the other.
+type Orders = Arc<Mutex<Vec<BTreeMap<String, Change>>>>;
+
 /// One simulated terminal: the daemon's client and replica, without people and doors.
 struct Terminal {
     replica: Replica,
     shared: Arc<Shared>,
     at: usize,
     /// What the signer is to say next.
-    orders: Option<Arc<Mutex<Vec<BTreeMap<String, Change>>>>>,
+    orders: Option<Orders>,
 }
 
 #[derive(Default)]

@@ -51,8 +51,10 @@ pub fn begin(globals: &Globals, config: &Config, stop: &Stop) -> Result<Again, F
         let hint = "set door.relay.kind = \"sim\", or leave --dev out";
         return refuse("door.relay.kind", "--dev drives no real relay", hint);
     }
-    if !config.web().listen.ip().is_loopback() {
-        return refuse("web.listen", "--dev serves this machine alone", "listen on 127.0.0.1, or leave --dev out");
+    let compat = config.web().compat.listeners.iter().map(|l| (l.seed.key("listen"), l.listen));
+    let mut all = std::iter::once(("web.listen".to_owned(), config.web().listen)).chain(compat);
+    if let Some((key, _)) = all.find(|(_, at)| !at.ip().is_loopback()) {
+        return refuse(&key, "--dev serves this machine alone", "listen on 127.0.0.1, or leave --dev out");
     }
     eprintln!(
         "==== DEVELOPMENT ====================================================\n\
@@ -63,7 +65,8 @@ pub fn begin(globals: &Globals, config: &Config, stop: &Stop) -> Result<Again, F
     let program = std::env::current_exe()
         .map_err(|e| Failure::new(Code::Internal, "/proc/self/exe", e, "start again without --dev"))?;
     let changed = Arc::new(AtomicBool::new(false));
-    let watch = Watch { globals: globals.clone(), program: program.clone(), changed: changed.clone(), stop: stop.clone() };
+    let watch =
+        Watch { globals: globals.clone(), program: program.clone(), changed: changed.clone(), stop: stop.clone() };
     std::thread::Builder::new()
         .name("dev".into())
         .spawn(move || watch.run())

@@ -80,7 +80,7 @@ macro_rules! section {
             pub listen: String,
             /// HTTPS with the console's certificate. Plain HTTP off loopback needs `insecure.compat_plain_http`.
             pub tls: bool,
-            /// Pages of which origins may call it, as https://app.example.org; `*` is any.
+            /// Pages of which origins may call it, as `https://app.example.org`; `*` is any.
             pub cors_origins: Vec<String>,
             /// Name of an environment variable whose number, where it is set, replaces the port of `listen`.
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,13 @@ section!(RawS2, "127.0.0.1:5002", false, ANY, {
     #[schemars(range(min = 0, max = 365))]
     store_pictures_days: u64 = 0,
 });
-section!(RawS2ws, "127.0.0.1:5001", false, ANY, {});
+section!(RawS2ws, "127.0.0.1:5001", false, ANY, {
+    /// Always these actions in this order, as `["turn_left", "blink:2"]`. Empty: a turn to each side and blinks, in a drawn order.
+    sequence: Vec<String> = Vec::new(),
+    /// How often a drawn blink is asked for.
+    #[schemars(range(min = 1, max = 9))]
+    blinks: u32 = 2,
+});
 section!(RawS3, "127.0.0.1:5555", true, ANY, {
     /// Its pages send mirror images; left and right are the person's either way.
     mirrored: bool = false,
@@ -249,6 +255,10 @@ pub struct CompatConfig {
     pub s2_session: Duration,
     /// `web.compat.s2.store_pictures_days`, default 0: none is stored.
     pub s2_store: Option<Duration>,
+    /// `web.compat.s2ws.sequence` with the number of times; empty draws.
+    pub s2ws_sequence: Vec<(Action, u8)>,
+    /// `web.compat.s2ws.blinks`, default 2.
+    pub s2ws_blinks: u8,
     /// `web.compat.s3.mirrored`, default false.
     pub s3_mirrored: bool,
 }
@@ -292,13 +302,14 @@ pub(super) fn check(c: &mut Checker<'_>, raw: &Raw) {
             taken.push((a, key));
         }
     }
-    for word in &raw.web.compat.s2.sequence {
-        if Action::with_times(word).is_none() {
-            c.fault("web.compat.s2.sequence", format!("`{word}` is no action; as in turn_left or blink:2"));
+    let (s2, s2ws) = (&raw.web.compat.s2.sequence, &raw.web.compat.s2ws.sequence);
+    for (key, sequence) in [("web.compat.s2.sequence", s2), ("web.compat.s2ws.sequence", s2ws)] {
+        for word in sequence.iter().filter(|w| Action::with_times(w).is_none()) {
+            c.fault(key, format!("`{word}` is no action; as in turn_left or blink:2"));
         }
-    }
-    if raw.web.compat.s2.sequence.len() > 12 {
-        c.fault("web.compat.s2.sequence", "has more than 12 actions");
+        if sequence.len() > 12 {
+            c.fault(key, "has more than 12 actions");
+        }
     }
 }
 
@@ -325,6 +336,8 @@ pub(super) fn build(raw: &RawCompat) -> CompatConfig {
         s2_sequence: raw.s2.sequence.iter().filter_map(|w| Action::with_times(w)).collect(),
         s2_session: Duration::from_secs(raw.s2.session_minutes * 60),
         s2_store: Some(Duration::from_hours(raw.s2.store_pictures_days * 24)).filter(|d| !d.is_zero()),
+        s2ws_sequence: raw.s2ws.sequence.iter().filter_map(|w| Action::with_times(w)).collect(),
+        s2ws_blinks: u8::try_from(raw.s2ws.blinks).unwrap_or(2),
         s3_mirrored: raw.s3.mirrored,
     }
 }

@@ -1,6 +1,7 @@
 //! From text to the truth: raw sections as typed, then [`Config`], which is only made when nothing is wrong.
 
 mod check;
+mod compat;
 mod fault;
 mod keys;
 mod load;
@@ -12,7 +13,6 @@ mod show;
 mod site;
 #[cfg(test)]
 mod tests;
-mod compat;
 mod web;
 
 pub use check::LANGUAGES;

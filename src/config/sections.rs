@@ -1,11 +1,10 @@
 //! The checked configuration, one struct a section. Units stand in the key names of the file; here they are types.
 
+pub use super::compat::{CompatConfig, Cors, Listener, Seed};
 pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
 };
-pub use super::compat::{CompatConfig, Cors, Listener, Seed};
-pub use super::site::SiteConfig;
 pub use super::web::WebConfig;
 use crate::domain::access::RuleBook;
 use crate::domain::door::{DoorRules, Sensor};
@@ -48,8 +47,8 @@ macro_rules! getters {
 }
 getters! {
     device: Device, camera: Camera, models: Models, recognition: Recognition, liveness: Liveness,
-    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, site: Option<SiteConfig>, web: WebConfig,
-    store: Store, log: Log, insecure: Insecure,
+    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, web: WebConfig, store: Store, log: Log,
+    insecure: Insecure,
 }
 
 #[derive(Clone, Debug)]
@@ -445,6 +444,10 @@ pub enum RemoteUnlock {
     /// Whoever may write to `lock/set` at the broker.
     HomeAssistant,
 }
+
+pub use super::site::SiteConfig;
+
+getters! { site: Option<SiteConfig> }
 
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -453,7 +453,10 @@ fn listeners_for_other_clients_are_off_on_loopback_and_have_ports_of_their_own()
     let told = faults("web.compat.s1.enabled = true");
     assert!(told.len() == 1 && told[0].contains("needs web.enabled"), "{told:?}");
     one("web.compat.s1.enabled = true\nweb.compat.s1.listen = '0.0.0.0:8000'", "insecure.compat_plain_http");
-    one("web.compat.s1.enabled = true\nweb.compat.s1.listen = '127.0.0.1:8443'\nweb.listen = '127.0.0.1:8443'", "web.listen has");
+    one(
+        "web.compat.s1.enabled = true\nweb.compat.s1.listen = '127.0.0.1:8443'\nweb.listen = '127.0.0.1:8443'",
+        "web.listen has",
+    );
     one("web.compat.s1.listen = 'localhost'", "web.compat.s1.listen");
     one("web.compat.s3.cors_origins = ['app.example.org']", "web.compat.s3.cors_origins");
     one("web.compat.s3.cors_origins = ['https://app.example.org/']", "web.compat.s3.cors_origins");

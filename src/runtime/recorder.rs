@@ -379,7 +379,10 @@ mod tests {
         r.commit(Event::DoorForced {}).expect("committed");
         journal.starved.store(false, Ordering::Relaxed);
         until("the end of it", || journal.texts().len() == 5);
-        assert_eq!(journal.kinds()[2..], ["alarm.disk", "door.forced", "system.disk"]);
+        // The disk is looked at after each answer: the alarm stands before or behind the first door.forced.
+        let kinds = journal.kinds();
+        assert_eq!(kinds.iter().filter(|k| *k == "alarm.disk").count(), 1, "{kinds:?}");
+        assert_eq!(kinds[3..], ["door.forced", "system.disk"], "{kinds:?}");
         assert!(!r.starved());
     }
 

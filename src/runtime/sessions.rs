@@ -99,7 +99,9 @@ impl Worker {
                         let mut live = all.remove(&id).unwrap_or_default();
                         if live.needs_visit() {
                             visits += 1;
-                            let policy = self.policy(&mut known, &ask, &live)?;
+                            let held = ask.manner.target_of.as_ref().and_then(|h| all.get(h)?.target.clone());
+                            let target = live.target.clone().or(held);
+                            let policy = self.policy(&mut known, &ask, target)?;
                             self.recorder.record(Event::SessionStarted {
                                 visit: VisitId(visits),
                                 goal: ask.goal,
@@ -160,13 +162,13 @@ impl Worker {
     }
 
     /// What a visit of this session is judged by.
-    fn policy(&self, known: &mut Known, ask: &Ask, live: &Live) -> Result<Policy, PortError> {
+    fn policy(&self, known: &mut Known, ask: &Ask, target: Option<Gallery>) -> Result<Policy, PortError> {
         self.renew(known);
-        let (gallery, templates) = match (ask.goal, &ask.person, &live.target) {
+        let (gallery, templates) = match (ask.goal, &ask.person, target) {
             (Goal::Identify, ..) => (known.gallery.clone(), known.templates),
             // Somebody who is not enrolled is refused like anybody who does not match: at the end.
             (Goal::Verify, Some(person), _) => (Arc::new(known.gallery.only(person)), known.templates),
-            (Goal::Verify, None, Some(target)) => (Arc::new(target.clone()), 1),
+            (Goal::Verify, None, Some(target)) => (Arc::new(target), 1),
             (Goal::Verify, None, None) | (Goal::Liveness, ..) => (Arc::new(self.engine.gallery(&[]).0), 1),
         };
         let challenge = manner::challenge(&self.config, ask);
@@ -208,7 +210,8 @@ impl Worker {
             let rect = face.map(|r| [r.x, r.y, r.w, r.h].map(f32::round));
             self.hub.tell(
                 id,
-                json!({"type": "progress", "frames": live.look.frames, "faces": observation.faces, "box": rect}).to_string(),
+                json!({"type": "progress", "frames": live.look.frames, "faces": observation.faces, "box": rect})
+                    .to_string(),
             );
         }
         self.carry_out(id, live, effects);

@@ -124,10 +124,12 @@ impl<'a> Session<'a> {
         };
         let Parts { topics, inward, announcement, inbox, arrivals, pump } = parts;
         let (connack_tx, connack) = oneshot::channel::<ConnAck>();
+        let (heard_tx, heard) = oneshot::channel::<()>();
         // The event loop is polled inside of one future that lives as long as the connection: dropping a poll half
         // way could tear a packet apart.
         let network = async move {
             let mut connack_tx = Some(connack_tx);
+            let mut heard_tx = Some(heard_tx);
             loop {
                 match eventloop.poll().await {
                     Ok(Event::Incoming(Incoming::ConnAck(ack))) => {
@@ -139,6 +141,9 @@ impl<'a> Session<'a> {
                     Ok(Event::Incoming(Incoming::SubAck(ack))) => {
                         if ack.return_codes.iter().any(|c| !matches!(c, SubscribeReasonCode::Success(_))) {
                             tracing::warn!(codes = ?ack.return_codes, "the broker refuses a subscription; check its access list");
+                        }
+                        if let Some(tx) = heard_tx.take() {
+                            let _gone_with_the_session = tx.send(());
                         }
                     }
                     Ok(_) => {}
@@ -192,16 +197,20 @@ impl<'a> Session<'a> {
         session.inbox.drop_stale();
         // Asked for over a connection that is gone: whoever asked begins again.
         while session.inbox.replays.try_recv().is_ok() {}
-        session.subscribe(inward);
+        let asked = session.subscribe(inward);
         session.publish_states();
-        // The broker works packets off in order, so `online` stands behind all states.
-        session.publish(topics::AVAILABILITY, ONLINE.to_owned(), true, Sent::Online);
-        session.serve(network, options.keep_alive(), ending).await
+        // The broker works packets off in order, so `online` stands behind all states. It also means that commands are
+        // heard: whoever sends one upon it would lose it if the subscription came after.
+        if !asked {
+            session.online();
+        }
+        session.serve(network, asked.then_some(heard), options.keep_alive(), ending).await
     }
 
     async fn serve(
         &mut self,
         mut network: std::pin::Pin<&mut impl Future<Output = ConnectionError>>,
+        mut heard: Option<oneshot::Receiver<()>>,
         keep_alive: Duration,
         ending: &mut watch::Receiver<Ending>,
     ) -> Ended {
@@ -227,6 +236,10 @@ impl<'a> Session<'a> {
             let wake = wake.unwrap_or(now + patience);
             tokio::select! {
                 e = &mut network => return Ended::Lost { why: e.to_string(), delivered: self.delivered },
+                Some(()) = confirmed(&mut heard), if heard.is_some() => {
+                    heard = None;
+                    self.online();
+                }
                 end = asked_to_end(ending), if closing.is_none() => match end {
                     Ending::Goodbye => closing = Some(now + GOODBYE),
                     Ending::Running | Ending::Abandon => return Ended::Stopped,
@@ -293,13 +306,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn subscribe(&mut self, inward: &Inward) {
+    /// Whether the broker was asked for anything, and will confirm that.
+    fn subscribe(&mut self, inward: &Inward) -> bool {
         let filters = inward.filters();
-        if !filters.is_empty()
-            && let Err(e) = self.client.try_subscribe_many(filters)
-        {
+        let asked = !filters.is_empty();
+        if asked && let Err(e) = self.client.try_subscribe_many(filters) {
             self.refused_by_client = Some(format!("the MQTT client did not take the subscriptions: {e}"));
         }
+        asked
+    }
+
+    fn online(&mut self) {
+        self.publish(topics::AVAILABILITY, ONLINE.to_owned(), true, Sent::Online);
     }
 
     /// On the response topic where there is one, and on `cmd/result`.
@@ -435,4 +453,9 @@ impl<'a> Session<'a> {
         }
         Ended::Stopped
     }
+}
+
+/// Waits for the broker's answer to the subscriptions.
+async fn confirmed(heard: &mut Option<oneshot::Receiver<()>>) -> Option<()> {
+    heard.as_mut()?.await.ok()
 }

@@ -61,6 +61,9 @@ pub struct ApiToken {
 pub enum AccountError {
     #[error("{0}")]
     Refused(&'static str),
+    /// It goes against what is there.
+    #[error("{0}")]
+    Conflict(&'static str),
     #[error(transparent)]
     Store(#[from] PortError),
 }
@@ -159,7 +162,7 @@ impl Accounts {
         let users = self.users()?;
         let Some(user) = users.iter().find(|u| u.name == name) else { return Ok(false) };
         if user.role == Role::Admin && users.iter().filter(|u| u.role == Role::Admin).count() == 1 {
-            return Err(AccountError::Refused("the last administrator cannot be removed; add another one first"));
+            return Err(AccountError::Conflict("the last administrator cannot be removed; add another one first"));
         }
         self.conn.execute("DELETE FROM users WHERE name = ?1", [name]).map_err(|e| self.sql(&e))?;
         Ok(true)
@@ -196,7 +199,7 @@ impl Accounts {
         match self.conn.execute(sql, params![name, role.name(), digest, unix_ms]) {
             Ok(_) => {}
             Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                return Err(AccountError::Refused("there is a token of this name; remove it or choose another name"));
+                return Err(AccountError::Conflict("there is a token of this name; remove it or choose another name"));
             }
             Err(e) => return Err(self.sql(&e).into()),
         }
@@ -344,7 +347,7 @@ mod tests {
         assert!(accounts.is_empty().expect("read"));
         accounts.put_user("root", Role::Admin, "h", 1).expect("added");
         accounts.put_user("guest", Role::Viewer, "h", 1).expect("added");
-        assert!(matches!(accounts.remove_user("root"), Err(AccountError::Refused(_))));
+        assert!(matches!(accounts.remove_user("root"), Err(AccountError::Conflict(_))));
         assert!(accounts.remove_user("guest").expect("removed"));
         assert!(!accounts.remove_user("guest").expect("nobody"));
         for bad in ["", "a b", "a'; --", &"x".repeat(33)] {

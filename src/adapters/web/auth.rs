@@ -252,9 +252,16 @@ fn caller(headers: &HeaderMap, method: &Method, app: &Arc<App>) -> Result<Option
         let token = found.ok_or_else(|| {
             Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "this token is unknown; make a new one")
         })?;
+        // Who brings two proofs must not bring a wrong one.
+        if cookie(headers, app.config.tls).is_some_and(|c| app.logins.find(c, Instant::now()).is_none()) {
+            let detail = "the login of this cookie is over; send the token alone";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail));
+        }
         return Ok(Some(Caller { name: format!("token:{}", token.name), role: token.role, csrf: None }));
     }
-    let Some(found) = cookie(headers, app.config.tls).and_then(|c| app.logins.find(c, Instant::now())) else { return Ok(None) };
+    let Some(found) = cookie(headers, app.config.tls).and_then(|c| app.logins.find(c, Instant::now())) else {
+        return Ok(None);
+    };
     let sent = headers.get(CSRF).and_then(|v| v.to_str().ok());
     if !safe && sent != found.csrf.as_deref() {
         let detail = "unsafe requests with a cookie carry the header X-CSRF-Token; GET /api/v1/me tells it";

@@ -21,6 +21,8 @@ pub struct Manner {
     /// The client's pictures are mirror images.
     pub mirrored: bool,
     pub again: Again,
+    /// With [`crate::schema::event::Goal::Verify`]: compares with the target of this other session.
+    pub target_of: Option<String>,
 }
 
 /// Which visits of a session are followed by another one.

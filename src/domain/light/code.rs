@@ -219,7 +219,15 @@ mod tests {
         assert_ne!(Code::draw(seed(5), 0, SYMBOLS).symbols(), row, "stream 0 is the challenge's");
         let ms = Duration::from_millis;
         let actions = vec![Action::Nod, Action::TurnLeft];
-        let deck = Deck { actions, count: 2, onset_min: ms(400), onset_max: ms(1500), window: ms(2500), blinks: 1, shape: Vec::new() };
+        let deck = Deck {
+            actions,
+            count: 2,
+            onset_min: ms(400),
+            onset_max: ms(1500),
+            window: ms(2500),
+            blinks: 1,
+            shape: Vec::new(),
+        };
         assert_eq!(deck.draw(seed(5), 30.0), deck.draw(seed(5), 30.0), "drawing colours leaves the challenge alone");
     }
 

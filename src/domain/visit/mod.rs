@@ -696,7 +696,8 @@ impl Visit {
             }
         }
         let State::Asked { step: index, .. } = self.state else { return };
-        if let (Some(step), true, true, true) = (step, index == asked, self.evidence.turned, self.evidence.turn.shown()) {
+        if let (Some(step), true, true, true) = (step, index == asked, self.evidence.turned, self.evidence.turn.shown())
+        {
             return self.passed(now, at, asked, &step, out);
         }
         // Who may try again needs not wait for the end of the window: the head is back and its turn showed nothing.

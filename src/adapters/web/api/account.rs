@@ -41,6 +41,7 @@ impl From<AccountError> for Problem {
     fn from(e: AccountError) -> Self {
         match e {
             AccountError::Refused(why) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", why),
+            AccountError::Conflict(why) => Problem::new(StatusCode::CONFLICT, "refused", why),
             AccountError::Store(e) => e.into(),
         }
     }
@@ -66,7 +67,7 @@ pub async fn me(State(app): At, MaybeCaller(caller): MaybeCaller) -> Answer<Me> 
 pub struct Setup {
     /// Of the log, or of the file `setup-code` in the state directory; spaces, dashes and case do not matter.
     code: String,
-    #[schema(example = "ada", max_length = 32)]
+    #[schema(example = "ada", pattern = "^[A-Za-z0-9_.-]{1,32}$")]
     name: String,
     /// 10 to 128 characters.
     #[schema(min_length = 10, max_length = 128)]
@@ -209,7 +210,8 @@ fn set_cookie(app: &Shared, value: &str, seconds: u64) -> [(header::HeaderName, 
 }
 
 /// Ends the login.
-#[utoipa::path(post, path = "/api/v1/logout", tag = "account", responses((status = 204)), security(("login" = [])))]
+#[utoipa::path(post, path = "/api/v1/logout", tag = "account", responses((status = 204)),
+    security(("login" = []), ("token" = [])))]
 pub async fn logout(State(app): At, _caller: Caller, headers: HeaderMap) -> Result<Response, Problem> {
     if let Some(cookie) = auth::cookie(&headers, app.config.tls) {
         app.logins.end(cookie);
@@ -258,7 +260,7 @@ pub async fn users(State(app): At, caller: Caller) -> Answer<Vec<User>> {
 
 #[derive(Deserialize, ToSchema)]
 pub struct NewUser {
-    #[schema(max_length = 32)]
+    #[schema(example = "ada", pattern = "^[A-Za-z0-9_.-]{1,32}$")]
     name: String,
     role: Role,
     #[schema(min_length = 10, max_length = 128)]
@@ -267,7 +269,7 @@ pub struct NewUser {
 
 /// Adds somebody who can log in; one of that name gets the new role and password, and all their logins end.
 #[utoipa::path(post, path = "/api/v1/users", tag = "account", request_body = NewUser, responses(
-    (status = 201, body = User), (status = 403, body = Problem), (status = 422, body = Problem)),
+    (status = 201, body = User), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)),
     security(("login" = []), ("token" = [])))]
 pub async fn add_user(
     State(app): At,
@@ -279,7 +281,7 @@ pub async fn add_user(
     let users = app.accounts().users()?;
     let others = users.iter().filter(|u| u.role == Role::Admin && u.name != asked.name).count();
     if asked.role != Role::Admin && others == 0 {
-        return Err(AccountError::Refused("the last administrator stays one; add another one first").into());
+        return Err(AccountError::Conflict("the last administrator stays one; add another one first").into());
     }
     let hash = hashed(&app, password).await?;
     audit(&app, &caller.name, "user.add", &asked.name).await?;
@@ -291,7 +293,7 @@ pub async fn add_user(
 
 /// Removes somebody who can log in; the last administrator stays.
 #[utoipa::path(delete, path = "/api/v1/users/{name}", tag = "account", params(("name" = String, Path)), responses(
-    (status = 204), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)),
+    (status = 204), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)),
     security(("login" = []), ("token" = [])))]
 pub async fn remove_user(State(app): At, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     caller.must_be(Role::Admin)?;
@@ -316,7 +318,7 @@ pub async fn tokens(State(app): At, caller: Caller) -> Answer<Vec<ApiToken>> {
 
 #[derive(Deserialize, ToSchema)]
 pub struct NewToken {
-    #[schema(max_length = 32)]
+    #[schema(example = "ada", pattern = "^[A-Za-z0-9_.-]{1,32}$")]
     name: String,
     role: Role,
 }
@@ -331,7 +333,7 @@ pub struct MadeToken {
 
 /// Makes a token for a program.
 #[utoipa::path(post, path = "/api/v1/api-tokens", tag = "account", request_body = NewToken, responses(
-    (status = 201, body = MadeToken), (status = 403, body = Problem), (status = 422, body = Problem)),
+    (status = 201, body = MadeToken), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)),
     security(("login" = []), ("token" = [])))]
 pub async fn add_token(
     State(app): At,

@@ -21,12 +21,16 @@ const SCANNED: usize = 5000;
 const CHUNK: usize = 500;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EventsPage {
     /// Records behind this number; 0 when left out.
+    #[param(maximum = 9_007_199_254_740_991_u64)]
     after: Option<u64>,
     /// The newest records instead, so many; then `after` does not count.
+    #[param(maximum = 9_007_199_254_740_991_u64)]
     newest: Option<u64>,
     /// 1 to 1000; 100 when left out.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// Only types that begin with one of these, with commas between them, as `access.,alarm.`.
     #[serde(rename = "type")]
@@ -116,9 +120,6 @@ fn read(
 
 /// A WebSocket with each record as it is committed. A client that falls behind is told how many it missed
 /// (`{"type":"missed","records":N}`) and reads them by `GET /api/v1/events`.
-#[utoipa::path(get, path = "/api/v1/events/stream", tag = "events", responses(
-    (status = 101, description = "Text messages, a record each"), (status = 401, body = Problem), (status = 403, body = Problem)),
-    security(("login" = []), ("token" = [])))]
 pub async fn stream(
     State(app): At,
     caller: Caller,

@@ -42,13 +42,27 @@ type Answer<T> = Result<Json<T>, Problem>;
         account::users, account::add_user, account::remove_user,
         account::tokens, account::add_token, account::remove_token,
         people::list, people::one, people::remove, people::photos,
-        events::list, events::stream,
-        status::health, status::models, status::settings, status::logs, status::live,
+        events::list,
+        status::health, status::models, status::settings, status::logs,
         door::unlock,
-        sessions::create, sessions::one, sessions::end, sessions::target, sessions::connect, sessions::introspect,
+        sessions::create, sessions::one, sessions::end, sessions::target, sessions::introspect,
     ),
-    components(schemas(Problem, hub::EnrolDone, hub::RefusedPicture, house::ModelRow)),
-    modifiers(&Security)
+    components(schemas(people::PersonName, sessions::ActionWord, Problem, hub::EnrolDone, hub::RefusedPicture, house::ModelRow)),
+    tags(
+        (name = "account", description = "Logging in, accounts, tokens for programs."),
+        (name = "people", description = "Who is enrolled."),
+        (name = "events", description = "Records. `GET /api/v1/events/stream` is a WebSocket with each record as it is \
+            committed; a client that falls behind hears `{\"type\":\"missed\",\"records\":N}` and reads them here."),
+        (name = "status", description = "How the terminal is. `GET /api/v1/live` is a WebSocket with pictures of the door's \
+            camera, where `web.live_picture` allows it: binary messages, a JPEG picture each, five a second at most."),
+        (name = "door", description = "The door by hand."),
+        (name = "sessions", description = "Somebody with a camera of their own. `ws` of a session is the address of its \
+            WebSocket: the client sends JPEG pictures as binary messages, two to ten a second, and hears texts: \
+            `{\"type\":\"prompt\",…}` what to do, `{\"type\":\"progress\",…}` for each picture that was looked at, and \
+            last `{\"type\":\"result\",\"verdict\":\"granted|denied|try_again\",\"token\"?,\"advice\"?}`. The newest \
+            picture wins."),
+    ),
+    modifiers(&Security, &Errors)
 )]
 struct Api;
 
@@ -62,6 +76,42 @@ impl Modify for Security {
         let cookie = ApiKey::Cookie(ApiKeyValue::new(super::auth::COOKIE));
         components.add_security_scheme("login", SecurityScheme::ApiKey(cookie));
     }
+}
+
+/// Every error has the same shape, also those that no handler names: too large, too slow, too many, out of order.
+struct Errors;
+
+impl Modify for Errors {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+        const KIND: &str = "application/problem+json";
+        let shape = || Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
+        let is_problem = |c: &RefOr<Content>| match c {
+            RefOr::T(c) => matches!(&c.schema, Some(RefOr::Ref(r)) if r.ref_location.ends_with("/Problem")),
+            RefOr::Ref(_) => false,
+        };
+        for item in openapi.paths.paths.values_mut() {
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+                let responses = &mut operation.responses.responses;
+                for response in responses.values_mut() {
+                    if let RefOr::T(r) = response
+                        && r.content.values().any(is_problem)
+                    {
+                        r.content.clear();
+                        r.content.insert(KIND.into(), RefOr::T(shape()));
+                    }
+                }
+                let other = ResponseBuilder::new().description("Any other refusal or failure").content(KIND, shape());
+                responses.insert("default".into(), RefOr::T(other.build()));
+            }
+        }
+    }
+}
+
+/// Describes a text that follows a pattern.
+fn text(pattern: &str, example: &str) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples([example]).into()
 }
 
 /// The text of the description; made at each request, which is rare.

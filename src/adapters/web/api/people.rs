@@ -12,7 +12,8 @@ use axum::extract::{FromRequest, Multipart, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 /// Pictures of one upload.
 const MOST: usize = 20;
@@ -32,10 +33,12 @@ impl From<PersonSummary> for PersonRow {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PeoplePage {
     /// Names behind this one, as `next` of the page before says.
     after: Option<String>,
     /// 1 to 500; 100 when left out.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// Only names that contain this.
     search: Option<String>,
@@ -80,12 +83,23 @@ pub async fn list(State(app): At, _caller: Caller, Query(page): Query<PeoplePage
     Ok(Json(People { people: found, total, next }))
 }
 
+/// Describes a person's name: 1 to 64 letters, digits, spaces or `_ - . '`, not beginning with a dot or a dash.
+pub struct PersonName;
+
+impl PartialSchema for PersonName {
+    fn schema() -> RefOr<Schema> {
+        super::text("^[\\w'][\\w .'-]{0,63}$", "ada")
+    }
+}
+
+impl ToSchema for PersonName {}
+
 fn person_id(name: &str) -> Result<PersonId, Problem> {
     PersonId::new(name).map_err(|e| Problem::bad(e.to_string()))
 }
 
 /// One person.
-#[utoipa::path(get, path = "/api/v1/people/{person}", tag = "people", params(("person" = String, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/people/{person}", tag = "people", params(("person" = inline(PersonName), Path)), responses(
     (status = 200, body = PersonRow), (status = 400, body = Problem), (status = 404, body = Problem)),
     security(("login" = []), ("token" = [])))]
 pub async fn one(State(app): At, _caller: Caller, Path(person): Path<String>) -> Answer<PersonRow> {
@@ -95,7 +109,7 @@ pub async fn one(State(app): At, _caller: Caller, Path(person): Path<String>) ->
 }
 
 /// Removes a person, all templates and the key that they were sealed with.
-#[utoipa::path(delete, path = "/api/v1/people/{person}", tag = "people", params(("person" = String, Path)), responses(
+#[utoipa::path(delete, path = "/api/v1/people/{person}", tag = "people", params(("person" = inline(PersonName), Path)), responses(
     (status = 204), (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)),
     security(("login" = []), ("token" = [])))]
 pub async fn remove(State(app): At, caller: Caller, Path(person): Path<String>) -> Result<StatusCode, Problem> {
@@ -111,6 +125,7 @@ pub async fn remove(State(app): At, caller: Caller, Path(person): Path<String>) 
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EnrolChoice {
     /// Stores the good pictures although others were refused.
     #[serde(default)]
@@ -125,12 +140,12 @@ pub struct EnrolChoice {
 #[expect(dead_code, reason = "describes the form; its parts are read one by one")]
 pub struct Photos {
     /// JPEG, PNG, WebP, BMP, TIFF or GIF; up to 20.
-    #[schema(value_type = Vec<String>, format = Binary)]
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 20)]
     photo: Vec<u8>,
 }
 
 /// Enrols a person from pictures, or adds pictures: a multipart form, or one picture as the body. All or nothing.
-#[utoipa::path(post, path = "/api/v1/people/{person}/photos", tag = "people", params(("person" = String, Path), EnrolChoice),
+#[utoipa::path(post, path = "/api/v1/people/{person}/photos", tag = "people", params(("person" = inline(PersonName), Path), EnrolChoice),
     request_body(content = Photos, content_type = "multipart/form-data"), responses(
     (status = 201, body = EnrolDone), (status = 400, body = Problem), (status = 403, body = Problem),
     (status = 413, body = Problem), (status = 422, description = "A picture was refused; nothing was stored", body = EnrolDone),

@@ -1,6 +1,6 @@
 //! Sessions of people with a camera of their own, and what their verdicts are worth to somebody else.
 
-use super::people::busy;
+use super::people::{PersonName, busy};
 use super::{Answer, At, Shared, address, now_s};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::{self, Caller, MaybeCaller};
@@ -22,17 +22,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Most actions of a challenge.
 const ACTIONS: usize = 12;
 
 /// What a session is to find out.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewSession {
     /// identify (who is it?), verify (is it this person?) or liveness (is it somebody alive?).
-    #[schema(value_type = String, example = "identify")]
     goal: Goal,
     /// With verify: an enrolled person.
     person: Option<String>,
@@ -42,17 +42,49 @@ pub struct NewSession {
     challenge: Option<NewChallenge>,
 }
 
+/// The same as it is described: what goes with which goal.
+#[derive(ToSchema)]
+#[schema(as = NewSession)]
+#[serde(tag = "goal", deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the request")]
+pub enum NewSessionShape {
+    /// Who is it?
+    #[serde(rename = "identify")]
+    Identify {
+        /// Other actions than the configured ones; only for callers with the role operator.
+        challenge: Option<NewChallenge>,
+    },
+    /// Is somebody alive there?
+    #[serde(rename = "liveness")]
+    Liveness { challenge: Option<NewChallenge> },
+    /// Is it this enrolled person, or the face of a picture, here in base64 or sent afterwards? One of the two.
+    #[serde(rename = "verify")]
+    Verify { person: Option<PersonName>, target: Option<String>, challenge: Option<NewChallenge> },
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewChallenge {
     /// Of blink, turn_left, turn_right, centre, smile, mouth_open, nod, and the experimental brow_raise, wink_left,
     /// wink_right, tongue; `blink:2` for twice.
-    #[schema(example = json!(["turn_left", "blink:2"]))]
+    #[schema(value_type = Vec<ActionWord>, min_items = 1, max_items = 12, example = json!(["turn_left", "blink:2"]))]
     actions: Vec<String>,
     /// In this very order, which a recording can follow. Else as many as configured are drawn from them.
     #[serde(default)]
     fixed: bool,
 }
+
+/// Describes an action, a blink with how often.
+pub struct ActionWord;
+
+impl PartialSchema for ActionWord {
+    fn schema() -> RefOr<Schema> {
+        let other = "turn_left|turn_right|centre|smile|mouth_open|brow_raise|wink_left|wink_right|tongue|nod";
+        super::text(&format!("^(blink(:[1-9])?|{other})$"), "blink:2")
+    }
+}
+
+impl ToSchema for ActionWord {}
 
 #[derive(Serialize, ToSchema)]
 pub struct Session {
@@ -65,7 +97,7 @@ pub struct Session {
 }
 
 /// Begins a session.
-#[utoipa::path(post, path = "/api/v1/sessions", tag = "sessions", request_body = NewSession, responses(
+#[utoipa::path(post, path = "/api/v1/sessions", tag = "sessions", request_body = NewSessionShape, responses(
     (status = 201, body = Session), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem), (status = 422, description = "The target cannot be used", body = Problem),
     (status = 429, body = Problem), (status = 503, body = Problem)), security((), ("login" = []), ("token" = [])))]
@@ -99,7 +131,10 @@ pub async fn create(
     }
     let challenge = asked.challenge.map(|c| challenge(c, caller.as_ref())).transpose()?;
     let id = secret_id(app.random)?;
-    let left = app.hub.open(id.clone(), Ask { goal: asked.goal, person, challenge, by, manner: Manner::default() }).map_err(refused)?;
+    let left = app
+        .hub
+        .open(id.clone(), Ask { goal: asked.goal, person, challenge, by, manner: Manner::default() })
+        .map_err(refused)?;
     if let Some(picture) = target
         && let Err(e) = set_target(&app, &id, picture).await
     {
@@ -232,9 +267,6 @@ async fn set_target(app: &Shared, id: &str, picture: Vec<u8>) -> Result<(), Prob
 /// The session's WebSocket. The client sends JPEG pictures as binary messages, two to ten a second; it hears texts:
 /// `{"type":"prompt",…}` what to do, `{"type":"progress",…}` for each picture that was looked at, and last
 /// `{"type":"result","verdict":"granted|denied|try_again","token"?,"advice"?}`. The newest picture wins.
-#[utoipa::path(get, path = "/api/v1/sessions/{id}/ws", tag = "sessions", params(("id" = String, Path)), responses(
-    (status = 101, description = "See above"), (status = 403, body = Problem), (status = 404, body = Problem),
-    (status = 409, body = Problem)), security(()))]
 pub async fn connect(
     State(app): At,
     headers: HeaderMap,

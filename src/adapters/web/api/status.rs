@@ -128,9 +128,6 @@ pub async fn logs(State(app): At, caller: Caller) -> Answer<Vec<LogLine>> {
 }
 
 /// A WebSocket with pictures of the door's camera, where `web.live_picture` allows it.
-#[utoipa::path(get, path = "/api/v1/live", tag = "status", responses(
-    (status = 101, description = "Binary messages, a JPEG picture each, five a second at most"),
-    (status = 401, body = Problem), (status = 403, body = Problem)), security(("login" = []), ("token" = [])))]
 pub async fn live(
     State(app): At,
     caller: Caller,

@@ -47,9 +47,7 @@ pub(super) async fn headers(State(cors): State<Arc<Cors>>, request: Request, nex
 pub(super) fn may_connect(cors: &Cors, headers: &HeaderMap) -> bool {
     match headers.get(header::ORIGIN).map(HeaderValue::to_str) {
         None => true,
-        Some(Ok(origin)) => {
-            cors.allows(origin) || crate::adapters::web::auth::same_origin(headers).unwrap_or(false)
-        }
+        Some(Ok(origin)) => cors.allows(origin) || crate::adapters::web::auth::same_origin(headers).unwrap_or(false),
         Some(Err(_)) => false,
     }
 }

@@ -5,19 +5,24 @@
 //!
 //! docs/compat.md tells what is the same and what differs.
 
+mod bridge;
 mod cors;
 mod guest;
 mod pages;
 mod reply;
+mod s0;
 mod s1;
 mod s1_log;
 mod s1_rooms;
 mod s2;
 mod s2_store;
+mod s2ws;
 mod s3;
 mod s4;
+mod socketio;
 mod steps;
 mod visitors;
+mod words;
 
 use super::App;
 use super::server;
@@ -92,13 +97,12 @@ pub(super) async fn serve(
 /// What a seed's clients call.
 fn routes(of: &Listener, app: Arc<App>) -> Router {
     match of.seed {
+        Seed::S0 => s0::routes(&app, &of.cors),
         Seed::S1 => s1::router(app, of.cors.clone()),
         Seed::S2 => s2::router(app),
+        Seed::S2ws => s2ws::routes(&app, &of.cors),
         Seed::S3 => s3::router(app, of),
         Seed::S4 => s4::router(app, of),
-        Seed::S0 | Seed::S2ws => {
-            Router::new().fallback(|| async { reply::error(StatusCode::NOT_FOUND, "Not found") })
-        }
     }
 }
 

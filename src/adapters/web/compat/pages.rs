@@ -43,7 +43,12 @@ pub(super) fn filled(name: &str, texts: &[(&str, &str)]) -> Response {
     for (place, text) in texts {
         content = content.replace(&format!("{{{{{place}}}}}"), &escaped(text));
     }
-    let headers = [(header::CONTENT_TYPE, *kind), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    let headers = [
+        (header::CONTENT_TYPE, *kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // With no-referrer a browser sends a form of ours with `Origin: null`, as if it came from elsewhere.
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
     let mut response = (headers, content).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -86,7 +91,8 @@ mod tests {
         for (name, _, content) in FILES {
             assert!(!content.contains("http://") && !content.contains("https://"), "{name} names another host");
             for part in content.split("/assets/").skip(1) {
-                let file: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).collect();
+                let file: String =
+                    part.chars().take_while(|c| c.is_ascii_alphanumeric() || ".-_".contains(*c)).collect();
                 assert!(FILES.iter().any(|(n, ..)| *n == file), "{name} names {file}");
             }
         }

@@ -141,7 +141,8 @@ fn begin(s1: &S1, from: IpAddr) -> Result<(String, bool), NoSession> {
         }
     }
     let plan = Some(steps::plan(&order, |_| WINDOW));
-    let manner = Manner { ttl: Some(TTL), plan, forgiving: true, mirrored: false, again: Again::Always };
+    let manner =
+        Manner { ttl: Some(TTL), plan, forgiving: true, mirrored: false, again: Again::Always, ..Manner::default() };
     guest::begin(&s1.app, Seed::S1, from, Goal::Liveness, None, manner).map(|id| (id, active))
 }
 
@@ -341,8 +342,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_until_the_next_challenge_begins() {
-        let outcome =
-            |verdict, reason| Some(Outcome { verdict, reason, person: None, advice: None });
+        let outcome = |verdict, reason| Some(Outcome { verdict, reason, person: None, advice: None });
         let denied = outcome(Verdict::Denied, Some(Reason::ChallengeTimeout));
         let fresh = Look { before: denied.clone(), phase: Some(Phase::Looking), ..Look::default() };
         assert_eq!(message(&fresh), "Active check failed, please try again");

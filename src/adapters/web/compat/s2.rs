@@ -157,8 +157,7 @@ async fn complete(State(s2): State<Arc<S2>>, peer: Option<Extension<Peer>>, body
         return reply::error(StatusCode::BAD_REQUEST, "Verification not completed yet");
     };
     let steps = session.plan.0.len();
-    let blinks: u32 =
-        session.plan.0.iter().filter(|s| s.action == Action::Blink).map(|s| u32::from(s.times)).sum();
+    let blinks: u32 = session.plan.0.iter().filter(|s| s.action == Action::Blink).map(|s| u32::from(s.times)).sum();
     let took = (done.took.as_secs_f64() * 10.0).round() / 10.0;
     let names: Vec<&str> = session.plan.0.iter().map(|s| s.action.name()).collect();
     let body = json!({
@@ -316,7 +315,13 @@ impl Place {
             Some(Verdict::TryAgain) => LOOK.to_owned(),
             None => instruction(look),
         };
-        Place { step: (done + 1).min(total), total, instruction, complete: granted, failed: verdict == Some(Verdict::Denied) }
+        Place {
+            step: (done + 1).min(total),
+            total,
+            instruction,
+            complete: granted,
+            failed: verdict == Some(Verdict::Denied),
+        }
     }
 }
 

@@ -77,7 +77,8 @@ mod tests {
     fn pictures_go_after_their_time() {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path(), Duration::from_hours(24));
-        let about = Picture { session: "liveness_1_1000".into(), timestamp: String::new(), steps: vec!["blink".into()] };
+        let about =
+            Picture { session: "liveness_1_1000".into(), timestamp: String::new(), steps: vec!["blink".into()] };
         let path = store.write(&about, b"jpeg").expect("written");
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);

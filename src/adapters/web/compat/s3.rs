@@ -91,7 +91,8 @@ impl S3 {
     fn begin(&self, from: IpAddr) -> Result<String, NoSession> {
         let plan = Some(steps::plan(&ORDER, |_| WINDOW));
         let mirrored = self.app.config.compat.s3_mirrored;
-        let manner = Manner { ttl: Some(TTL), plan, forgiving: true, mirrored, again: Again::Undecided };
+        let manner =
+            Manner { ttl: Some(TTL), plan, forgiving: true, mirrored, again: Again::Undecided, ..Manner::default() };
         guest::begin(&self.app, Seed::S3, from, Goal::Liveness, None, manner)
     }
 
@@ -229,12 +230,7 @@ const fn front(advice: Option<Advice>) -> &'static str {
 
 const NO_FACE: &str = "No face detected. Please ensure your face is clearly visible.";
 
-async fn frame(
-    State(s3): State<Arc<S3>>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn frame(State(s3): State<Arc<S3>>, peer: Option<Extension<Peer>>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(asked) = reply::object(&body) else {
         return failed(StatusCode::BAD_REQUEST, "Invalid JSON");
     };
@@ -285,12 +281,7 @@ fn said(step: Challenge, look: &Look) -> Value {
     json!({"success": success, "message": message, "face_box": face, "debug_info": debug})
 }
 
-async fn batch(
-    State(s3): State<Arc<S3>>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn batch(State(s3): State<Arc<S3>>, peer: Option<Extension<Peer>>, headers: HeaderMap, body: Bytes) -> Response {
     let asked = reply::object(&body).unwrap_or_default();
     let frames = match asked.get("frames").and_then(Value::as_array) {
         Some(frames) if !frames.is_empty() => frames,

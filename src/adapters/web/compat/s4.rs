@@ -147,12 +147,7 @@ async fn face(State(s4): State<Arc<S4>>, peer: Option<Extension<Peer>>, headers:
 }
 
 /// One picture of the browser's camera, as the body.
-async fn frame(
-    State(s4): State<Arc<S4>>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn frame(State(s4): State<Arc<S4>>, peer: Option<Extension<Peer>>, headers: HeaderMap, body: Bytes) -> Response {
     if auth::same_origin(&headers) == Some(false) {
         return reply::error(StatusCode::FORBIDDEN, "This came from a page of another site");
     }
@@ -277,7 +272,8 @@ impl S4 {
             return answered("Logged in", Some("/main".into()), None);
         }
         self.app.hub.end(&p.session);
-        let event = Event::SystemAdmin { by: format!("user:{}", p.user), action: "login.s4".into(), object: String::new() };
+        let event =
+            Event::SystemAdmin { by: format!("user:{}", p.user), action: "login.s4".into(), object: String::new() };
         let house = self.app.house.clone();
         let written = tokio::task::spawn_blocking(move || house.commit(event)).await;
         let account = self.app.accounts().hash_of(&p.user).ok().flatten();

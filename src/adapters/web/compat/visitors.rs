@@ -40,8 +40,13 @@ impl<T: Clone + Default> Visitors<T> {
 
     /// The cookie of whoever sends this and what is known of them; the cookie is to be set when it is new to them.
     pub(super) fn find(&self, from: IpAddr, headers: &HeaderMap, random: Random, now: Instant) -> Option<Found<T>> {
-        let agent: String =
-            headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().chars().take(200).collect();
+        let agent: String = headers
+            .get(header::USER_AGENT)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .chars()
+            .take(200)
+            .collect();
         let shown = self.shown(headers);
         let mut all = self.lock();
         all.retain(|_, e| now.duration_since(e.used) < IDLE);
@@ -123,7 +128,8 @@ mod tests {
     fn a_cookie_with_its_address_is_one_visitor_and_an_address_without_cookies_another() {
         let all: Visitors<u32> = Visitors::new("v", 3);
         let (here, there, now) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]), Instant::now());
-        let find = |from, cookie: Option<&str>, agent| all.find(from, &headers(cookie, agent), random, now).expect("one");
+        let find =
+            |from, cookie: Option<&str>, agent| all.find(from, &headers(cookie, agent), random, now).expect("one");
         let first = find(here, None, "a");
         all.put(&first.cookie, 1);
         assert_eq!(find(here, None, "a").state, 1, "a client without cookies");

@@ -150,7 +150,15 @@ fn gallery() -> Gallery {
 }
 
 fn deck(actions: &[Action], count: usize) -> Deck {
-    Deck { actions: actions.to_vec(), count, onset_min: ms(400), onset_max: ms(1500), window: ms(2500), blinks: 1, shape: Vec::new() }
+    Deck {
+        actions: actions.to_vec(),
+        count,
+        onset_min: ms(400),
+        onset_max: ms(1500),
+        window: ms(2500),
+        blinks: 1,
+        shape: Vec::new(),
+    }
 }
 
 /// Prompts in this order, each 600 ms after the gate before it.

@@ -30,7 +30,8 @@ fn a_prompt_goes_out_with_the_gate_before_it_though_the_head_is_still_turned() {
 
 #[test]
 fn a_wrong_action_ends_a_strict_visit_and_only_does_not_count_in_a_forgiving_one() {
-    let wrong = [Hold(1_500, ADA), Hold(800, RIGHT), Hold(800, ADA), Hold(800, LEFT), Hold(800, RIGHT), Hold(1_500, ADA)];
+    let wrong =
+        [Hold(1_500, ADA), Hold(800, RIGHT), Hold(800, ADA), Hold(800, LEFT), Hold(800, RIGHT), Hold(1_500, ADA)];
     check(stepwise(false), &wrong, "started, asked turn_left, denied challenge_failed");
     check(stepwise(true), &wrong, "started, asked turn_left, asked turn_right, granted");
     let never = [Hold(1_500, ADA), Hold(800, RIGHT), Hold(5_000, ADA)];

@@ -60,8 +60,8 @@ pub(super) fn parts(screen: &Screen, column: usize) -> Vec<(Role, String)> {
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     font: Font,
-    area: Rectangle,
-    lines: Vec<(Role, String)>,
+    pub(super) area: Rectangle,
+    pub(super) lines: Vec<(Role, String)>,
     /// More between one text and the next than between lines.
     gaps: i32,
 }

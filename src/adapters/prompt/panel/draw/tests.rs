@@ -1,8 +1,9 @@
+use super::layout::{Role, arrange};
 use super::*;
 use crate::adapters::prompt::panel::canvas::Canvas;
 use crate::adapters::prompt::panel::sheet;
 use crate::domain::screen::Phase;
-use crate::schema::event::{Action, Verdict};
+use crate::schema::event::Action;
 use embedded_graphics::pixelcolor::{BinaryColor, Rgb565, Rgb888};
 use std::collections::HashMap;
 
