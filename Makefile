@@ -16,9 +16,9 @@
 # make hostile [INPUTS=1000000] [SEED=1]   bytes from outside at the parsers of commands
 # make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
-FEATURES := --features v4l2,panel,drm
+FEATURES := --features v4l2,panel,drm,osdp,keyboard
 # What armv7 boards run instead of ONNX Runtime is tested beside it.
-TESTED := --features v4l2,panel,drm,tract
+TESTED := --features v4l2,panel,drm,tract,osdp,keyboard
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := models/cache
 

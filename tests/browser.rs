@@ -28,24 +28,9 @@ fn the_console_and_the_self_service_page_in_a_real_browser() {
     film::performance(&data.join("video/live_turn_p04.mov"), &clip);
     film::photo(&data.join("pads/nuaa/print/0001_00_00_01_0.jpg"), &photo);
     let t = Terminal::start(|dir| {
-        let frames = dir.join("frames");
-        std::fs::create_dir_all(&frames).expect("a directory");
-        for i in 0..3 {
-            let grey = image::RgbImage::from_pixel(640, 480, image::Rgb([90, 90, 90 + i]));
-            grey.save(frames.join(format!("frame_{i}.jpg"))).expect("a picture");
-        }
-        [
-            "camera.kind=\"file\"".to_owned(),
-            format!("camera.path={frames:?}"),
-            "prompt.kind=\"none\"".into(),
-            "web.self_service=true".into(),
-            // The clip's order; at a door it is drawn.
-            "challenge.sequence=[\"turn_left\",\"turn_right\"]".into(),
-            // A clip turns when it turns, and not when it is asked to.
-            "challenge.window_ms=10000".into(),
-            "insecure.fixed_challenge=true".into(),
-        ]
-        .into()
+        let mut all = web::in_the_clips_order(dir);
+        all.extend(["web.self_service=true"].map(String::from));
+        all
     });
     let shots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/browser/shots");
     std::fs::create_dir_all(&shots).expect("a directory");

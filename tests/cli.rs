@@ -167,6 +167,17 @@ fn the_guard_takes_its_line_from_the_configuration_and_puts_it_inactive() {
 }
 
 #[test]
+fn settings_before_and_behind_the_name_of_a_command_all_count() {
+    let dir = directory();
+    let args = ["--set", "door.hold_ms=1234", "config", "show", "--set=device.name=\"side\"", "--json"];
+    let shown = cardea(dir.path(), &args);
+    let all = json(&shown).to_string();
+    assert!(all.contains("1234") && all.contains("\"side\""), "{all}");
+    let faulty = cardea(dir.path(), &["--set", "door.hold_m=1", "config", "check", "--set", "device.name=\"side\""]);
+    assert_eq!(code(&faulty), 78, "it was left out without a word");
+}
+
+#[test]
 fn completions_and_manual_pages_come_from_the_commands() {
     let dir = directory();
     for shell in ["bash", "zsh", "fish"] {

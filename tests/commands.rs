@@ -3,16 +3,19 @@
 #[path = "support/broker.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod broker;
+#[path = "support/daemon.rs"]
+mod daemon;
 
 use broker::{Broker, Message, Subscriber, left_out, wait_for};
 use cardea::schema::command::CommandName;
 use cardea::schema::request::{Field, sign, signed_text};
+use daemon::Daemon;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
@@ -96,23 +99,6 @@ impl Drop for House {
             let said = std::fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default();
             eprintln!("the daemon said:\n{said}");
         }
-    }
-}
-
-struct Daemon(Child);
-
-impl Daemon {
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        assert!(self.0.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _gone_already = self.0.kill();
-        let _either_way = self.0.wait();
     }
 }
 

@@ -107,25 +107,9 @@ fn s4_form_and_face_in_a_browser_let_in_the_one_whose_name_it_is() {
     film::performance(&data.join("video/live_turn_p04.mov"), &clip);
     film::photo(&data.join("pads/nuaa/print/0001_00_00_01_0.jpg"), &photo);
     let mut t = Terminal::start(|dir| {
-        let frames = dir.join("frames");
-        std::fs::create_dir_all(&frames).expect("a directory");
-        for i in 0..3 {
-            let grey = image::RgbImage::from_pixel(640, 480, image::Rgb([90, 90, 90 + i]));
-            grey.save(frames.join(format!("frame_{i}.jpg"))).expect("a picture");
-        }
-        [
-            "camera.kind=\"file\"".to_owned(),
-            format!("camera.path={frames:?}"),
-            "prompt.kind=\"none\"".into(),
-            "web.compat.s4.enabled=true".into(),
-            "web.compat.s4.listen=\"127.0.0.1:0\"".into(),
-            // The clip's order; at a door it is drawn.
-            "challenge.sequence=[\"turn_left\",\"turn_right\"]".into(),
-            // A clip turns when it turns, and not when it is asked to.
-            "challenge.window_ms=10000".into(),
-            "insecure.fixed_challenge=true".into(),
-        ]
-        .into()
+        let mut all = web::in_the_clips_order(dir);
+        all.extend(["web.compat.s4.enabled=true", "web.compat.s4.listen=\"127.0.0.1:0\""].map(String::from));
+        all
     });
     let url = address(&mut t, "s4");
     let admin = t.admin();

@@ -20,24 +20,7 @@ use web::{Client, Terminal};
 
 /// A terminal that asks for what the clip shows, in its order.
 fn terminal() -> Terminal {
-    Terminal::start(|dir| {
-        let frames = dir.join("frames");
-        std::fs::create_dir_all(&frames).expect("a directory");
-        for i in 0..3 {
-            let grey = image::RgbImage::from_pixel(640, 480, image::Rgb([90, 90, 90 + i]));
-            grey.save(frames.join(format!("frame_{i}.jpg"))).expect("a picture");
-        }
-        [
-            "camera.kind=\"file\"".to_owned(),
-            format!("camera.path={frames:?}"),
-            "prompt.kind=\"none\"".into(),
-            "challenge.sequence=[\"turn_left\",\"turn_right\"]".into(),
-            // A clip turns when it turns, and not when it is asked to.
-            "challenge.window_ms=10000".into(),
-            "insecure.fixed_challenge=true".into(),
-        ]
-        .into()
-    })
+    Terminal::start(web::in_the_clips_order)
 }
 
 fn enrol(admin: &Client<'_>, name: &str, picture: &Path) {

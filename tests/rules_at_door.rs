@@ -160,19 +160,17 @@ impl Drop for Door<'_> {
     }
 }
 
-const WITH_PIN: &str = "
-[groups.staff]
-[doors.front]
-second_factor = \"pin\"
-[[grants]]
-groups = [\"staff\"]
-doors = [\"front\"]
-schedule = \"always\"
-";
+/// Rules by which the staff may always pass, with more said of the door.
+fn rules(door: &str) -> String {
+    format!(
+        "zone = \"UTC\"\npair_window_s = 30\n[groups.staff]\n[doors.front]\n{door}\n\
+         [[grants]]\ngroups = [\"staff\"]\ndoors = [\"front\"]\nschedule = \"always\"\n"
+    )
+}
 
 /// A visit of ada's in which `typed` comes from the keypad: the door's records, and what the broker's subscribers saw.
 fn with_pin(typed: &str) -> (Vec<Value>, Vec<broker::Message>, usize) {
-    let scene = Scene::new([7, 7, 7], WITH_PIN);
+    let scene = Scene::new([7, 7, 7], &rules("second_factor = \"pin\""));
     scene.cardea(&["people", "set", "ada", "--pin"], "2468\n");
     scene.write("keypad", "");
     std::fs::set_permissions(scene.at("keypad"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
@@ -251,20 +249,11 @@ fn a_wrong_pin_opens_nothing() {
     assert_eq!(pulses, 0);
 }
 
-const TWO: &str = "
-pair_window_s = 30
-[groups.staff]
-[doors.front]
-two_person = \"staff\"
-[[grants]]
-groups = [\"staff\"]
-doors = [\"front\"]
-schedule = \"always\"
-";
+const TWO: &str = "two_person = \"staff\"";
 
 #[test]
 fn two_people_open_together_what_neither_opens_alone_or_twice() {
-    let scene = Scene::new([7, 8, 8], TWO);
+    let scene = Scene::new([7, 8, 8], &rules(TWO));
     let mut door = scene.start(&[]);
     // She stays a while and is asked again: that is no second person, and she goes on waiting.
     let granted = loop {
@@ -284,7 +273,7 @@ fn two_people_open_together_what_neither_opens_alone_or_twice() {
     assert_eq!(paired["person"], "ada", "{paired}");
     drop(door);
 
-    let alone = Scene::new([7, 7, 7], TWO);
+    let alone = Scene::new([7, 7, 7], &rules(TWO));
     let mut door = alone.start(&[]);
     let denied = door.next(&["access.granted", "access.denied"]);
     let said = (&denied["type"], &denied["person"], &denied["reason"]);
@@ -296,10 +285,7 @@ fn two_people_open_together_what_neither_opens_alone_or_twice() {
 fn no_return() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let reset = (now.as_secs() / 3600 + 12) % 24;
-    format!(
-        "zone = \"UTC\"\n[groups.staff]\n[doors.front]\nanti_passback = {{ reset = \"{reset:02}:00\" }}\n\
-         [[grants]]\ngroups = [\"staff\"]\ndoors = [\"front\"]\nschedule = \"always\"\n"
-    )
+    rules(&format!("anti_passback = {{ reset = \"{reset:02}:00\" }}"))
 }
 
 #[test]

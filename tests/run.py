@@ -174,7 +174,7 @@ def table(run: Run, expected: dict) -> str:
 def main() -> int:
     expected = read_expected(EXPECTED.read_text())
     without = os.environ.get("CARDEA_TEST_WITHOUT", "")
-    command = ["cargo", "test", "--features", "v4l2,panel,drm,tract", "--no-fail-fast"]
+    command = ["cargo", "test", "--features", "v4l2,panel,drm,tract,osdp,keyboard", "--no-fail-fast"]
     if without:
         # Shows what tests that passed have printed: which of them were left out.
         command += ["--", "--show-output"]

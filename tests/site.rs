@@ -3,6 +3,8 @@
 #[path = "support/broker.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod broker;
+#[path = "support/daemon.rs"]
+mod daemon;
 
 use broker::{Broker, Subscriber, left_out, wait_for};
 use cardea::adapters::mqtt::{Ending, SiteClient};
@@ -13,10 +15,11 @@ use cardea::base::time::Tick;
 use cardea::config::{Config, Inputs, load};
 use cardea::ports::{Shelf, SiteDesk, SiteOut};
 use cardea::schema::directory::{Head, Signer};
+use daemon::Daemon;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -144,23 +147,6 @@ impl Site {
             .expect("the program starts");
         online.next("online", |m| m.payload == "online" && !m.retained);
         Daemon(child)
-    }
-}
-
-struct Daemon(Child);
-
-impl Daemon {
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        assert!(self.0.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _gone_already = self.0.kill();
-        let _either_way = self.0.wait();
     }
 }
 

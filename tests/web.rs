@@ -2,6 +2,7 @@
 //! records, sessions and what is left of them, and clients that mean harm.
 
 #[path = "support/web.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod web;
 
 use serde_json::{Value, json};

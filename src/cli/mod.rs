@@ -220,6 +220,20 @@ enum Command {
     Man(texts::Man),
 }
 
+/// All values of `--set`, wherever they stand. clap keeps only the deepest of those before and behind a command's name,
+/// and has found all of them to be in order.
+fn every_set(mut args: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(arg) = args.next().filter(|a| a != "--") {
+        if arg == "--set" {
+            all.extend(args.next());
+        } else if let Some(value) = arg.strip_prefix("--set=") {
+            all.push(value.to_owned());
+        }
+    }
+    all
+}
+
 /// Runs the command line; the whole of `main`.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -230,7 +244,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Code::Usage as u8 } else { 0 });
         }
     };
-    let g = cli.globals;
+    let mut g = cli.globals;
+    // What is not Unicode is no `--set`: clap has refused that.
+    g.set = every_set(std::env::args_os().map(|a| a.to_string_lossy().into_owned()));
     let outcome = match cli.command {
         Command::Run(a) => run::run(&g, a),
         Command::Guard(a) => guard::run(&g, a),

@@ -19,6 +19,21 @@ pub enum Phase {
     Unavailable,
 }
 
+impl Phase {
+    /// The word for clients and scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Idle => "idle",
+            Phase::Looking => "looking",
+            Phase::Challenge => "challenge",
+            Phase::Light => "light",
+            Phase::Done => "done",
+            Phase::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// Advice that helps the person; never a score, never a name of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
@@ -31,6 +46,23 @@ pub enum Advice {
     Later,
     /// Nothing that can be asked is possible for this person: a card, a PIN, an attendant.
     OtherWay,
+}
+
+impl Advice {
+    /// The word for clients and scripts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Advice::ComeCloser => "come_closer",
+            Advice::HoldStill => "hold_still",
+            Advice::MoreLight => "more_light",
+            Advice::LessLight => "less_light",
+            Advice::FaceTheCamera => "face_the_camera",
+            Advice::OneAtATime => "one_at_a_time",
+            Advice::Later => "later",
+            Advice::OtherWay => "other_way",
+        }
+    }
 }
 
 /// One screen. Equal screens need not be drawn twice.

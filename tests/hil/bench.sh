@@ -2,7 +2,7 @@
 # bench.sh [SCENARIO...]: what `make hil` runs. Prepares the guest (once), makes on the host what the scenarios need of
 # it, runs each scenario in a guest of its own, and fails if one did. Without arguments: camera and door.
 #
-#   CARDEA_BIN      the program, built with --features v4l2,panel,drm (target/debug/cardea)
+#   CARDEA_BIN      the program, built with --features v4l2,panel,drm,osdp,keyboard (target/debug/cardea)
 #   CARDEA_SHARED   the folder with the evaluation data (../shared)
 #   HIL_OUT         where logs, records and clips are left (a directory that is removed after a success)
 source "$(dirname "$0")/lib.sh"
@@ -11,7 +11,7 @@ repo=$(cd "$HIL/../.." && pwd)
 program=${CARDEA_BIN:-$repo/${CARGO_TARGET_DIR:-target}/debug/cardea}
 data=${CARDEA_SHARED:-$repo/../shared}/data
 [ $# -gt 0 ] || set -- camera door
-[ -x "$program" ] || die 69 "there is no $program; run cargo build --features v4l2,panel,drm"
+[ -x "$program" ] || die 69 "there is no $program; run cargo build --features v4l2,panel,drm,osdp,keyboard"
 [ -d "$data" ] || die 69 "there is no $data; set CARDEA_SHARED to the folder with the evaluation data"
 command -v ffmpeg >/dev/null || die 69 "ffmpeg is missing; run scripts/setup.sh"
 

@@ -53,6 +53,26 @@ pub fn picture(i: u32) -> Vec<u8> {
     out.into_inner()
 }
 
+/// The settings of a terminal with real networks and nobody before its own camera, which asks for what the clips
+/// `live_turn_*` show, in their order; at a door it is drawn.
+pub fn in_the_clips_order(dir: &Path) -> Vec<String> {
+    let frames = dir.join("frames");
+    std::fs::create_dir_all(&frames).expect("a directory");
+    for i in 0..3 {
+        let grey = image::RgbImage::from_pixel(640, 480, image::Rgb([90, 90, 90 + i]));
+        grey.save(frames.join(format!("frame_{i}.jpg"))).expect("a picture");
+    }
+    vec![
+        "camera.kind=\"file\"".to_owned(),
+        format!("camera.path={frames:?}"),
+        "prompt.kind=\"none\"".into(),
+        "challenge.sequence=[\"turn_left\",\"turn_right\"]".into(),
+        // A clip turns when it turns, and not when it is asked to.
+        "challenge.window_ms=10000".into(),
+        "insecure.fixed_challenge=true".into(),
+    ]
+}
+
 /// The settings of a terminal whose networks are scripted and whose camera is a folder.
 pub fn scripted(dir: &Path, script: &Value) -> Vec<String> {
     let frames = dir.join("frames");

@@ -1,6 +1,6 @@
 //! The prompt as a file with one JSON line a screen, for tests and for displays that are driven by another program.
 
-use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::screen::{Advice, Screen};
 use crate::ports::{PortError, Prompt, Recovery};
 use crate::schema::event::{Action, Verdict};
 use serde::Serialize;
@@ -52,30 +52,14 @@ impl Prompt for SimPrompt {
             return Ok(());
         }
         let line = Line {
-            phase: match screen.phase {
-                Phase::Idle => "idle",
-                Phase::Looking => "looking",
-                Phase::Challenge => "challenge",
-                Phase::Light => "light",
-                Phase::Done => "done",
-                Phase::Unavailable => "unavailable",
-            },
+            phase: screen.phase.name(),
             action: screen.action,
             step: screen.progress.0,
             of: screen.progress.1,
             left: screen.left,
             window_ms: screen.window_ms,
             verdict: screen.verdict,
-            advice: screen.advice.map(|a| match a {
-                Advice::ComeCloser => "come_closer",
-                Advice::HoldStill => "hold_still",
-                Advice::MoreLight => "more_light",
-                Advice::LessLight => "less_light",
-                Advice::FaceTheCamera => "face_the_camera",
-                Advice::OneAtATime => "one_at_a_time",
-                Advice::Later => "later",
-                Advice::OtherWay => "other_way",
-            }),
+            advice: screen.advice.map(Advice::name),
             light: screen.light,
         };
         let mut text = serde_json::to_string(&line).expect("a screen holds nothing that JSON cannot say");
@@ -90,6 +74,7 @@ impl Prompt for SimPrompt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::screen::Phase;
 
     #[test]
     fn each_new_screen_is_one_pinned_line() {

@@ -4,7 +4,7 @@
 //! It is a file of its own, so that an entry does not look like a change of the people.
 
 use super::migrate::{self, Layout};
-use super::{StoreError, files};
+use super::{StoreError, files, orders};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 
@@ -35,9 +35,7 @@ impl DoorMemory {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         files::private_dir(dir)?;
         let path = dir.join(FILE);
-        files::private_file(&path)?;
-        let mut conn = migrate::connect(&path, &LAYOUT)?;
-        migrate::prepare(&mut conn, &LAYOUT, &path)?;
+        let conn = migrate::open(&path, &LAYOUT)?;
         Ok(DoorMemory { conn, path })
     }
 
@@ -69,10 +67,7 @@ impl DoorMemory {
     /// # Errors
     /// Nothing was written.
     pub fn order(&self, text: &str) -> Result<(), StoreError> {
-        match self.conn.execute("INSERT INTO orders (text) VALUES (?1)", [text]) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(StoreError::sql(&self.path, "write to", &e)),
-        }
+        orders::leave(&self.conn, &self.path, text)
     }
 
     /// Orders that nobody has carried out, oldest first, with their numbers.
@@ -80,10 +75,7 @@ impl DoorMemory {
     /// # Errors
     /// The file cannot be read.
     pub fn orders(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        let sql = |e: rusqlite::Error| StoreError::sql(&self.path, "read", &e);
-        let mut all = self.conn.prepare_cached("SELECT id, text FROM orders ORDER BY id").map_err(sql)?;
-        let rows = all.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).map_err(sql)?;
-        rows.map(|r| r.map_err(sql)).collect()
+        orders::waiting(&self.conn, &self.path)
     }
 
     /// An order was carried out.
@@ -91,10 +83,7 @@ impl DoorMemory {
     /// # Errors
     /// Nothing was written: it will be carried out again.
     pub fn done(&self, id: i64) -> Result<(), StoreError> {
-        match self.conn.execute("DELETE FROM orders WHERE id = ?1", [id]) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(StoreError::sql(&self.path, "write to", &e)),
-        }
+        orders::done(&self.conn, &self.path, id)
     }
 }
 

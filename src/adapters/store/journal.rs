@@ -100,9 +100,9 @@ impl SqliteJournal {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         files::private_dir(dir)?;
         let path = dir.join(FILE);
-        let conn = match Self::prepare(&path) {
+        let conn = match migrate::open(&path, &LAYOUT) {
             // Opening needs a few pages for the WAL's index.
-            Err(e) if starved(&e, dir) && Reserve::existing(dir).release() => Self::prepare(&path)?,
+            Err(e) if starved(&e, dir) && Reserve::existing(dir).release() => migrate::open(&path, &LAYOUT)?,
             other => other?,
         };
         let reserve = Some(Reserve::take(dir));
@@ -153,13 +153,6 @@ impl SqliteJournal {
     /// Why there is nothing.
     pub fn public_key(&self) -> Result<PublicKey, String> {
         self.public.clone()
-    }
-
-    fn prepare(path: &Path) -> Result<Connection, StoreError> {
-        files::private_file(path)?;
-        let mut conn = migrate::connect(path, &LAYOUT)?;
-        migrate::prepare(&mut conn, &LAYOUT, path)?;
-        Ok(conn)
     }
 
     fn sql(&self, what: &str, e: &rusqlite::Error) -> StoreError {

@@ -1,6 +1,6 @@
 //! Layouts of the database files: which file is whose, in which version, and how an empty one is filled.
 
-use super::{StoreError, Trouble};
+use super::{StoreError, Trouble, files};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +20,14 @@ pub(super) struct Layout {
 
 /// How long a handle waits for another process that is writing.
 const BUSY: Duration = Duration::from_secs(2);
+
+/// Opens a file, which is made (0600) and laid out if absent, and brought to the newest version if older.
+pub(super) fn open(path: &Path, layout: &Layout) -> Result<Connection, StoreError> {
+    files::private_file(path)?;
+    let mut conn = connect(path, layout)?;
+    prepare(&mut conn, layout, path)?;
+    Ok(conn)
+}
 
 /// Opens an existing file, checks whose it is before anything is changed, and sets what every handle needs. Durability comes from WAL with `synchronous=FULL`:
 /// `NORMAL` loses everything since the last checkpoint in a power cut (measured: 5,439 of 5,439 records).

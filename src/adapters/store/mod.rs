@@ -20,6 +20,7 @@ mod head_file;
 mod journal;
 mod key;
 mod migrate;
+mod orders;
 mod people;
 pub mod pin;
 pub mod receipt;

@@ -96,9 +96,7 @@ impl EncryptedPeople {
     pub fn open_with(dir: &Path, source: KeySource) -> Result<Self, StoreError> {
         files::private_dir(dir)?;
         let path = dir.join(FILE);
-        files::private_file(&path)?;
-        let mut conn = migrate::connect(&path, &LAYOUT)?;
-        migrate::prepare(&mut conn, &LAYOUT, &path)?;
+        let mut conn = migrate::open(&path, &LAYOUT)?;
         let sql = |e: rusqlite::Error| StoreError::sql(&path, "open", &e);
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         let master = match fingerprint(&tx).map_err(sql)? {
