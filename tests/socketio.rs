@@ -420,6 +420,9 @@ fn what_a_client_may_not_send_ends_in_a_clear_word_and_leaves_nothing() {
     assert!(t.metric("cardea_web_frames_waiting") <= 1.0);
     drop((fast, c));
     t.wait("everything to be forgotten", || held(&t) == [0.0; 4]);
+    // Sessions that one address may begin in a minute.
+    let refused = (0..200).find(|_| polling(at, "").0 == 429);
+    assert!(refused.is_some_and(|n| n >= 100), "refused from {refused:?} on");
 }
 
 /// Bytes in memory.

@@ -284,7 +284,8 @@ impl Judge {
         policy.max_fps = (2.0 * config.camera().fps as f32).max(70.0);
         policy.min_face_px = r.min_face_px;
         if let Some(age) = config.insecure().max_frame_age {
-            (policy.max_age, policy.min_fps) = (age, 2.0);
+            policy.allow_slow_frames();
+            policy.max_age = age;
         }
         Ok(policy)
     }

@@ -26,6 +26,16 @@ clip() { # clip FROM TO
   [ -f "$out/$2" ] || ffmpeg -nostdin -loglevel error -y -i "$data/video/$1" -an -t 8 -r 10 -c:v mjpeg -q:v 4 "$out/$2"
 }
 clip live_turn_p01.mov p01.avi
+# Somebody who looks ahead, for ten seconds: a part of the clip forwards and backwards. The noise is a sensor's, so that
+# no picture comes twice; at five a second the guest can look at most of them.
+parts=
+for n in 0 1 2 3 4 5; do
+  [ $((n % 2)) = 0 ] && back= || back=,reverse
+  parts+="[s$n]trim=start_frame=0:end_frame=45,setpts=PTS-STARTPTS$back[p$n];"
+done
+[ -f "$out/ahead.avi" ] || ffmpeg -nostdin -loglevel error -y -i "$data/video/live_turn_p01.mov" -an -filter_complex \
+  "[0:v]fps=30,split=6[s0][s1][s2][s3][s4][s5];$parts[p0][p1][p2][p3][p4][p5]concat=n=6:v=1,fps=5,noise=alls=1:allf=t[out]" \
+  -map '[out]' -c:v mjpeg -q:v 2 "$out/ahead.avi"
 clip live_turn_p03.mp4 p03.avi
 clip synthetic_photo_yaw.mp4 photo.avi
 if [ ! -d "$out/state" ]; then

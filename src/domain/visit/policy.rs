@@ -171,6 +171,14 @@ impl Policy {
         }
     }
 
+    /// Takes frames from two a second on, as browsers and emulated machines deliver them. Thresholds stay as they are.
+    pub fn allow_slow_frames(&mut self) {
+        self.min_fps = 2.0;
+        self.max_gap = Duration::from_millis(1200);
+        self.assess_limit = Duration::from_secs(20);
+        self.rematch_limit = Duration::from_secs(6);
+    }
+
     /// The same policy with one gate taken out. No configuration reaches this: it is how the tests show that an
     /// attack is stopped by the gate that is said to stop it.
     #[doc(hidden)]

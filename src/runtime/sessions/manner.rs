@@ -8,22 +8,15 @@ use crate::runtime::engine;
 use std::time::Duration;
 
 /// Browsers send two to ten pictures a second, and there is a network in between.
-const MIN_FPS: f32 = 2.0;
 const MAX_AGE: Duration = Duration::from_millis(1500);
-const MAX_GAP: Duration = Duration::from_millis(1200);
 /// Somebody at home reads the prompt on a page: an action may take this long.
 const WINDOW: Duration = Duration::from_secs(5);
 const CHALLENGE_LIMIT: Duration = Duration::from_secs(30);
-const ASSESS_LIMIT: Duration = Duration::from_secs(20);
-const REMATCH_LIMIT: Duration = Duration::from_secs(6);
 /// What is different for somebody at the other end of a network. Thresholds are not.
 pub(super) fn adapt(policy: &mut Policy, manner: &Manner) {
-    policy.min_fps = MIN_FPS;
+    policy.allow_slow_frames();
     policy.max_age = policy.max_age.max(MAX_AGE);
-    policy.max_gap = MAX_GAP;
     policy.challenge_limit = policy.challenge_limit.max(CHALLENGE_LIMIT);
-    policy.assess_limit = ASSESS_LIMIT;
-    policy.rematch_limit = REMATCH_LIMIT;
     policy.mirrored = manner.mirrored;
     policy.forgiving = manner.forgiving;
     if let Some(plan) = &manner.plan {

@@ -28,7 +28,7 @@ terminal() { # terminal NAME [--set...]
 
 note "== an enrolled person"
 loopback 10 "door camera"
-feed "$OUT/p01.avi" 10
+feed "$OUT/ahead.avi" 10
 terminal known "${OFF[@]}"
 check "what the bench loosens is told" record system.started '"insecure":\[[^]]*"max_frame_age_ms"'
 check "a waiting door is locked" level 0
@@ -44,7 +44,7 @@ within 20 "a lost camera is an alarm" record alarm.camera
 within 20 "the module can be removed: the device was let go" rmmod v4l2loopback
 before=$(granted)
 loopback 10 "door camera"
-feed "$OUT/p01.avi" 10
+feed "$OUT/ahead.avi" 10
 within 30 "it is opened again" record system.camera
 within 60 "and p01 is let in again" at_least access.granted "$((before + 1))"
 within 2 "the line is active" level 1

@@ -13,6 +13,9 @@ fn a_camera_below_five_frames_a_second_identifies_nobody() {
     check(verify, &slow, "started, asked turn_left, asked nod, granted ada");
     let live = with(door(), |p| p.goal = Goal::Liveness);
     check(live, &slow, "started, asked turn_left, asked nod, granted");
+    let emulated = with(door(), Policy::allow_slow_frames);
+    check(emulated.clone(), &[Every(400), Answer(ADA, PROMPTLY)], "started, asked turn_left, asked nod, granted ada");
+    check(emulated, &[Every(600), Answer(ADA, PROMPTLY)], "started, try_again degraded");
 }
 
 #[test]
