@@ -58,7 +58,7 @@ reader=$!
 # `$qemu` is the shell of the function run_tool; the program is its child and outlives it.
 stop() { kill "$qemu" "$reader" "$(cat "$out/pid" 2>/dev/null || echo "$qemu")" 2>/dev/null || true; }
 trap stop EXIT
-for ((left = ${HIL_LIMIT_S:-600} * 5; left > 0; left--)); do
+for ((left = ${HIL_LIMIT_S:-1800} * 5; left > 0; left--)); do
   kill -0 "$qemu" 2>/dev/null || break
   if [ -f "$out/picture" ]; then
     name=$(basename "$(cat "$out/picture")")
@@ -68,7 +68,7 @@ for ((left = ${HIL_LIMIT_S:-600} * 5; left > 0; left--)); do
   sleep 0.2
 done
 if kill -0 "$qemu" 2>/dev/null; then
-  say "stopped after ${HIL_LIMIT_S:-600} s"
+  say "stopped after ${HIL_LIMIT_S:-1800} s"
   stop
 fi
 wait "$qemu" || ended=$?
