@@ -14,7 +14,7 @@ use super::recorder::{Listeners, Recorder, Stamp};
 use super::rules::{Rules, Shown};
 use super::site::{RulesSlot, SiteDoor};
 use super::watch::{SharedWants, Watch, Watched};
-use super::web::{self, HealthBoard, Web, WebParts};
+use super::web::{self, HealthBoard, Sights, Web, WebParts};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox, SiteClient, command_key};
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
@@ -22,6 +22,7 @@ use crate::adapters::relay::spawner::{GuardCommand, Spawner};
 use crate::adapters::store::{CommandFile, EncryptedPeople, SqliteJournal};
 use crate::adapters::system::{SystemClock, board, random, uuid_v7};
 use crate::adapters::{inputs, prompt, reader};
+use crate::base::precedence::Precedence;
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
@@ -126,6 +127,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let camera = Arc::new(CameraState::default());
     let slot = Arc::new(LatestSlot::default());
     let wants = Arc::new(SharedWants::default());
+    let precedence = Arc::new(Precedence::default());
     let (tap, live) = web::tap(config);
     let wired = inputs::open(&config.door().inputs, clock.clone())?.map(|first| Inputs {
         config: config.door().inputs.clone(),
@@ -155,6 +157,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         clock: clock.clone(),
         beat: watch_beat.clone(),
         stop: stop.clone(),
+        precedence: precedence.clone(),
         tap,
     };
     let controller = Controller {
@@ -192,6 +195,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         board: board.clone(),
         feed,
         live,
+        sights: Sights { camera: camera.clone(), slot: slot.clone(), precedence },
         settings: options.settings,
     };
     let web = Web::start(parts)?;

@@ -5,6 +5,7 @@
 
 use super::commands::CommandStatus;
 use crate::adapters::mqtt::Status;
+use crate::adapters::web::house::DoorCounts;
 use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,6 +19,7 @@ pub struct Metrics<'a> {
     pub commands: &'a CommandStatus,
     /// `None` without a broker in the configuration.
     pub mqtt: Option<Status>,
+    pub door: DoorCounts,
     pub version: &'a str,
 }
 
@@ -75,6 +77,7 @@ pub fn text(m: &Metrics<'_>) -> String {
     }
     let overrun = m.commands.overrun as f64;
     out.single("cardea_commands_overrun_total", "counter", "Commands dropped because too many waited.", overrun);
+    door(&mut out, &m.door);
     if let Some(s) = m.mqtt {
         out.single(
             "cardea_mqtt_connected",
@@ -91,6 +94,27 @@ pub fn text(m: &Metrics<'_>) -> String {
         out.single("cardea_mqtt_live_dropped_total", "counter", "Live events that were not sent.", dropped);
     }
     out.0
+}
+
+/// What becomes of the door's frames, and how web sessions make way for them.
+fn door(out: &mut Text, d: &DoorCounts) {
+    let mut count = |name: &str, help: &str, value: f64| {
+        out.single(&format!("cardea_{name}"), "counter", help, value);
+    };
+    count("door_frames_total", "Frames of the door's camera.", d.frames_total as f64);
+    count("door_frames_torn_total", "Frames that the camera delivered broken.", d.frames_torn_total as f64);
+    let replaced = "Frames that a newer one replaced before the door had time for them.";
+    count("door_frames_replaced_total", replaced, d.frames_replaced_total as f64);
+    count("door_frames_taken_total", "Frames that the door has taken up.", d.frames_taken_total as f64);
+    let beside = "Frames taken up while a piece of a web picture, at most a network's run, was under way beside them.";
+    count("door_frames_beside_web_total", beside, d.frames_beside_web_total as f64);
+    let seconds = "How long such frames and pieces were under way together.";
+    count("door_beside_web_seconds_total", seconds, d.beside_web_seconds_total);
+    let overtaken = "Pieces of web pictures that were begun although the door had a frame.";
+    count("door_frames_overtaken_total", overtaken, d.frames_overtaken_total as f64);
+    count("web_pieces_total", "Pieces of web pictures: decoding, and each network's run.", d.web_pieces_total as f64);
+    count("web_pieces_yielded_total", "Pieces that waited for the door.", d.web_pieces_yielded_total as f64);
+    count("web_yielded_seconds_total", "How long they waited.", d.web_yielded_seconds_total);
 }
 
 fn link(link: Link) -> f64 {
@@ -145,8 +169,14 @@ pub(crate) mod tests {
         let status =
             Status { connected: true, connections: 2, in_flight: 1, cursor: 40, confirmed: 39, live_dropped: 0 };
         let records = BTreeMap::from([("access.granted".to_owned(), 7)]);
-        let m =
-            Metrics { health: &health, records: &records, commands: &commands, mqtt: Some(status), version: "0.1.0" };
+        let m = Metrics {
+            health: &health,
+            records: &records,
+            commands: &commands,
+            mqtt: Some(status),
+            door: DoorCounts { frames_beside_web_total: 3, beside_web_seconds_total: 0.25, ..DoorCounts::default() },
+            version: "0.1.0",
+        };
         text(&m)
     }
 
@@ -161,6 +191,9 @@ pub(crate) mod tests {
             "cardea_records_total{type=\"access.granted\"} 7",
             "cardea_commands_refused_total{error=\"bad_mac\"} 5",
             "cardea_mqtt_records_waiting 2",
+            "cardea_door_frames_beside_web_total 3",
+            "cardea_door_beside_web_seconds_total 0.25",
+            "cardea_door_frames_overtaken_total 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

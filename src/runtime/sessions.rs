@@ -1,7 +1,8 @@
 //! The worker behind web sessions: one thread with networks of its own that takes pictures out of the hub, runs a visit
 //! for each session, and looks at uploaded pictures in between.
 //!
-//! It is not the door's watch thread and shares nothing with it but the processor, and that at a lower priority. What it
+//! It is not the door's watch thread and shares nothing with it but the processors, where it makes way for each
+//! frame of the door ([`Precedence`]) and has a lower priority. What it
 //! knows of a session is in one entry of a map, which goes when the hub says that the session ended.
 
 mod live;
@@ -14,6 +15,7 @@ use super::recorder::Recorder;
 use crate::adapters::store::EncryptedPeople;
 use crate::adapters::system::random;
 use crate::adapters::web::hub::{Ask, EnrolAsk, EnrolDone, Hub, Outcome, RefusedPicture, Work};
+use crate::base::precedence::Precedence;
 use crate::base::time::{Clock, Tick};
 use crate::config::Config;
 use crate::domain::gallery::Gallery;
@@ -43,6 +45,13 @@ const NICE: i32 = 10;
 /// Stands for the uploaded face in a gallery of one; never leaves this file.
 const TARGET: &str = "target";
 
+/// Takes the lower priority, for this thread and those that it starts.
+pub fn step_back() {
+    if let Err(e) = rustix::process::nice(NICE) {
+        tracing::warn!(error = %e, "web sessions run at the door's priority");
+    }
+}
+
 /// Everything that the worker needs.
 pub struct Worker {
     pub config: Config,
@@ -51,6 +60,8 @@ pub struct Worker {
     pub recorder: Recorder,
     pub clock: Arc<dyn Clock>,
     pub state: PathBuf,
+    /// The door comes first.
+    pub precedence: Arc<Precedence>,
 }
 
 /// Who is enrolled, as of the last look.
@@ -70,9 +81,6 @@ impl Worker {
     /// # Errors
     /// The people cannot be opened, or the networks failed.
     pub fn run(mut self) -> Result<(), PortError> {
-        if let Err(e) = rustix::process::nice(NICE) {
-            tracing::warn!(error = %e, "web sessions run at the door's priority");
-        }
         let mut known = self.people()?;
         let mut all: HashMap<String, Live> = HashMap::new();
         let mut visits = FIRST_VISIT;
@@ -184,7 +192,10 @@ impl Worker {
     fn look(&mut self, id: &str, live: &mut Live, frame: &Frame) -> Result<(), PortError> {
         let wants = live.wants(frame.captured);
         self.engine.pipeline.swap(&mut live.memory);
+        // Decoding and each network stop for the door.
+        let piece = self.precedence.second();
         let seen = self.engine.pipeline.observe(frame, wants);
+        drop(piece);
         self.engine.pipeline.swap(&mut live.memory);
         let observation = match seen {
             Ok(o) => o,
@@ -257,7 +268,9 @@ impl Worker {
 
     /// A gallery of the one face in a picture.
     fn target(&mut self, picture: &[u8]) -> Result<Result<Gallery, RefusedPicture>, PortError> {
+        let piece = self.precedence.second();
         let found = enrolment::embedding(&mut self.engine, picture).map_err(vision)?;
+        drop(piece);
         Ok(match found {
             Ok(found) => {
                 let id = PersonId::new(TARGET).map_err(|e| fatal("name the target", &e))?;
@@ -278,7 +291,9 @@ impl Worker {
     fn enrol(&mut self, known: &mut Known, ask: EnrolAsk) -> Result<EnrolDone, PortError> {
         let mut taken = Taken::default();
         for (name, bytes) in &ask.pictures {
+            let piece = self.precedence.second();
             let found = enrolment::embedding(&mut self.engine, bytes).map_err(vision)?;
+            drop(piece);
             taken.take(name.clone(), found);
         }
         let all = known.store.load(self.engine.embedding_digest())?;

@@ -1,5 +1,6 @@
 //! The inference thread: takes the newest frame, makes an observation of it, hands it to the controller.
 
+use crate::base::precedence::Precedence;
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
@@ -93,6 +94,8 @@ pub struct Watch<I> {
     pub clock: Arc<dyn Clock>,
     pub beat: Heartbeat,
     pub stop: Stop,
+    /// Web sessions make way for each frame.
+    pub precedence: Arc<Precedence>,
     /// For who may see what the door sees.
     pub tap: Option<super::web::Tap>,
 }
@@ -111,6 +114,7 @@ impl<I: Infer> Watch<I> {
                 }
                 continue;
             };
+            let turn = self.precedence.first();
             if let Some(tap) = &mut self.tap {
                 tap.show(&frame);
             }
@@ -133,6 +137,7 @@ impl<I: Infer> Watch<I> {
                 }
                 Err(e) => Watched::Broken(e.to_string()),
             };
+            drop(turn);
             let broken = matches!(told, Watched::Broken(_));
             if self.out.send(told).is_err() || broken {
                 return;

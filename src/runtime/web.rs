@@ -1,17 +1,21 @@
 //! The web server in the daemon: what it may ask the terminal for, its worker, and the order of their end.
 
+use super::capture::CameraState;
 use super::commands::CommandSender;
 use super::engine::Engine;
+use super::precedence::Yielding;
 use super::recorder::Recorder;
 use super::sessions::{self, Worker};
 use super::{logging, metrics};
 use crate::adapters::mqtt::Outbox;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, receipt};
 use crate::adapters::system::random;
-use crate::adapters::web::house::{House, LogLine, ModelRow, NotOpened, SettingRow};
+use crate::adapters::web::house::{DoorCounts, House, LogLine, ModelRow, NotOpened, SettingRow};
 use crate::adapters::web::hub::{Hub, Limits};
 use crate::adapters::web::token::Signer;
 use crate::adapters::web::{FEED, Parts, Server};
+use crate::base::precedence::Precedence;
+use crate::base::slot::LatestSlot;
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::ports::{Journal, PeopleStore, PersonSummary, PortError, Recovery, Stored};
@@ -19,7 +23,10 @@ use crate::schema::command::{Command, CommandError, Via};
 use crate::schema::event::Event;
 use crate::schema::health::Health;
 use crate::schema::ids::PersonId;
+use crate::vision::frame::Frame;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -69,6 +76,32 @@ pub fn tap(config: &Config) -> (Option<Tap>, Option<Live>) {
     (Some(Tap { out, last: None }), Some(seen))
 }
 
+/// What becomes of the door's frames, for the counters.
+#[derive(Clone)]
+pub struct Sights {
+    pub camera: Arc<CameraState>,
+    pub slot: Arc<LatestSlot<Frame>>,
+    pub precedence: Arc<Precedence>,
+}
+
+impl Sights {
+    fn counts(&self) -> DoorCounts {
+        let seen = self.precedence.seen();
+        DoorCounts {
+            frames_total: self.camera.frames.load(Ordering::Relaxed),
+            frames_torn_total: self.camera.torn.load(Ordering::Relaxed),
+            frames_replaced_total: self.slot.overwritten(),
+            frames_taken_total: seen.turns,
+            frames_beside_web_total: seen.turns_beside,
+            beside_web_seconds_total: seen.beside.as_secs_f64(),
+            frames_overtaken_total: seen.overtook,
+            web_pieces_total: seen.pieces,
+            web_pieces_yielded_total: seen.yielded,
+            web_yielded_seconds_total: seen.yielded_for.as_secs_f64(),
+        }
+    }
+}
+
 /// What of the terminal the server may touch.
 struct Terminal {
     state: PathBuf,
@@ -77,6 +110,7 @@ struct Terminal {
     outbox: Option<Outbox>,
     journal: Mutex<SqliteJournal>,
     board: HealthBoard,
+    sights: Sights,
     models: Vec<ModelRow>,
     settings: Vec<SettingRow>,
 }
@@ -118,8 +152,13 @@ impl House for Terminal {
             records: &self.recorder.counts(),
             commands: &self.commands.status(),
             mqtt: self.outbox.as_ref().map(Outbox::status),
+            door: self.sights.counts(),
             version: env!("CARGO_PKG_VERSION"),
         })
+    }
+
+    fn door(&self) -> DoorCounts {
+        self.sights.counts()
     }
 
     fn models(&self) -> Vec<ModelRow> {
@@ -157,6 +196,7 @@ pub struct WebParts<'a> {
     pub board: HealthBoard,
     pub feed: Feed,
     pub live: Option<Live>,
+    pub sights: Sights,
     pub settings: Vec<SettingRow>,
 }
 
@@ -173,15 +213,20 @@ impl Web {
     /// # Errors
     /// A certificate, an account file or a port that cannot be had; networks that cannot be loaded.
     pub fn start(parts: WebParts<'_>) -> Result<Option<Web>, PortError> {
-        let WebParts { config, state, recorder, commands, outbox, clock, board, feed, live, settings } = parts;
+        let WebParts { config, state, recorder, commands, outbox, clock, board, feed, live, sights, settings } = parts;
         let web = config.web();
         if !web.enabled {
             return Ok(None);
         }
         let limits = Limits { sessions: web.max_sessions, ttl: web.session_ttl, fps: web.session_fps };
         let hub = Arc::new(Hub::new(limits, clock.clone(), Signer::new(random()?, web.token_ttl)));
-        // Networks of their own: a session never waits in the door's way.
-        let engine = Engine::open(config)?;
+        let precedence = sights.precedence.clone();
+        let make = {
+            let (config, recorder, state) = (config.clone(), recorder.clone(), state.to_owned());
+            let (hub, precedence) = (hub.clone(), precedence.clone());
+            move |engine| Worker { config, engine, hub, recorder, clock, state, precedence }
+        };
+        let (thread, models) = work(config.clone(), make, hub.clone(), precedence)?;
         let house = Terminal {
             state: state.to_owned(),
             recorder: recorder.clone(),
@@ -189,33 +234,53 @@ impl Web {
             outbox,
             journal: Mutex::new(SqliteJournal::open_reader(state)?),
             board,
-            models: sessions::models(&engine),
+            sights,
+            models,
             settings,
         };
-        let server = Server::start(Parts {
-            config: web.clone(),
+        // From here on the worker ends with this.
+        let mut web = Web { server: None, hub: hub.clone(), worker: Some(thread) };
+        web.server = Some(Server::start(Parts {
+            config: config.web().clone(),
             device: config.device().name.to_string(),
             state: state.to_owned(),
             house: Arc::new(house),
-            hub: hub.clone(),
+            hub,
             feed,
             live,
             random: random::<32>,
-        })?;
-        let (config, recorder, state) = (config.clone(), recorder.clone(), state.to_owned());
-        let worker = Worker { config, engine, hub: hub.clone(), recorder, clock, state };
-        let ending = hub.clone();
-        let life = move || {
-            if let Err(e) = worker.run() {
-                tracing::error!(error = %e, "web sessions are over until the next start; the door goes on");
-            }
-            ending.close();
-        };
-        let worker = std::thread::Builder::new().name("web-sessions".into()).spawn(life);
-        let worker = worker
-            .map_err(|e| PortError::new("start the thread web-sessions", e, "free some memory", Recovery::Fatal))?;
-        Ok(Some(Web { server: Some(server), hub, worker: Some(worker) }))
+        })?);
+        Ok(Some(web))
     }
+}
+
+/// Starts the worker with networks of its own, so that a session never waits in the door's way. They are loaded on its
+/// thread, which has taken its lower priority by then: threads that they start have it too.
+fn work(
+    config: Config,
+    make: impl FnOnce(Engine) -> Worker + Send + 'static,
+    hub: Arc<Hub>,
+    precedence: Arc<Precedence>,
+) -> Result<(JoinHandle<()>, Vec<ModelRow>), PortError> {
+    let (told, loaded) = sync_channel(1);
+    let life = move || {
+        sessions::step_back();
+        let engine = match Engine::open_with(&config, |infer| Box::new(Yielding::new(infer, precedence))) {
+            Ok(engine) => engine,
+            Err(e) => return drop(told.send(Err(e))),
+        };
+        let _starting = told.send(Ok(sessions::models(&engine)));
+        if let Err(e) = make(engine).run() {
+            tracing::error!(error = %e, "web sessions are over until the next start; the door goes on");
+        }
+        hub.close();
+    };
+    let failed = |e: &dyn std::fmt::Display| {
+        PortError::new("start the thread web-sessions", e.to_string(), "free some memory", Recovery::Fatal)
+    };
+    let thread = std::thread::Builder::new().name("web-sessions".into()).spawn(life).map_err(|e| failed(&e))?;
+    let models = loaded.recv().map_err(|_| failed(&"it ended without a word"))??;
+    Ok((thread, models))
 }
 
 impl Drop for Web {

@@ -29,6 +29,29 @@ pub struct SettingRow {
     pub description: String,
 }
 
+/// What became of the door's frames since the start, and how web sessions made way for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct DoorCounts {
+    /// Frames of the door's camera.
+    pub frames_total: u64,
+    /// Delivered broken.
+    pub frames_torn_total: u64,
+    /// Replaced by a newer one before the door had time for them.
+    pub frames_replaced_total: u64,
+    /// Taken up by the door.
+    pub frames_taken_total: u64,
+    /// Of these, taken up while a piece of a web picture was under way: decoding, or one network's run.
+    pub frames_beside_web_total: u64,
+    /// How long frames and pieces were under way together.
+    pub beside_web_seconds_total: f64,
+    /// Pieces of web pictures that were begun although the door had a frame.
+    pub frames_overtaken_total: u64,
+    pub web_pieces_total: u64,
+    /// Pieces that waited for the door, and how long.
+    pub web_pieces_yielded_total: u64,
+    pub web_yielded_seconds_total: f64,
+}
+
 /// One line of the log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LogLine {
@@ -76,6 +99,9 @@ pub trait House: Send + Sync {
     /// # Errors
     /// It is not.
     fn commit(&self, event: Event) -> Result<u64, PortError>;
+
+    /// What became of the door's frames.
+    fn door(&self) -> DoorCounts;
 
     /// Prometheus text.
     fn metrics(&self) -> String;

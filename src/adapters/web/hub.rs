@@ -148,6 +148,18 @@ pub struct Status {
     pub connected: bool,
     pub outcome: Option<Outcome>,
     pub expires: Tick,
+    pub frames: Frames,
+}
+
+/// What became of one session's pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Frames {
+    /// All that came and were pictures.
+    pub received: u64,
+    /// Replaced by newer ones before they were looked at.
+    pub replaced: u64,
+    /// More than `web.session_fps` allows.
+    pub too_many: u64,
 }
 
 /// Why the hub did not do it.
@@ -176,6 +188,7 @@ struct Entry {
     out: Option<mpsc::Sender<Out>>,
     connected: bool,
     outcome: Option<Outcome>,
+    frames: Frames,
     seq: u64,
     last: Option<Tick>,
 }
@@ -284,6 +297,7 @@ impl Hub {
             out: None,
             connected: false,
             outcome: None,
+            frames: Frames::default(),
             seq: 0,
             last: None,
         };
@@ -298,7 +312,8 @@ impl Hub {
         let mut g = self.lock();
         self.expire(&mut g, now);
         let e = g.sessions.get(id)?;
-        Some(Status { ask: e.ask.clone(), connected: e.connected, outcome: e.outcome.clone(), expires: e.expires })
+        let (ask, outcome) = (e.ask.clone(), e.outcome.clone());
+        Some(Status { ask, connected: e.connected, outcome, expires: e.expires, frames: e.frames })
     }
 
     /// Milliseconds that a session has left.
@@ -391,8 +406,10 @@ impl Hub {
             g.counts.frames_late_total += 1;
             return Err(Refusal::Taken);
         }
+        e.frames.received += 1;
         if e.last.is_some_and(|l| now.since(l) < least) {
             g.counts.frames_too_many_total += 1;
+            e.frames.too_many += 1;
             if let Some(reply) = reply {
                 let _gone = reply.send(e.look.clone());
             }
@@ -413,6 +430,7 @@ impl Hub {
         e.reply = reply;
         if e.frame.replace(frame).is_some() {
             g.counts.frames_replaced_total += 1;
+            e.frames.replaced += 1;
         }
         if !std::mem::replace(&mut e.queued, true) {
             g.line.push_back(id.to_owned());
@@ -643,6 +661,9 @@ mod tests {
         assert_eq!(frame_of(r.next()).0, "a");
         assert!(matches!(r.next(), Work::Nothing));
         assert_eq!(r.hub.counts().frames_replaced_total, 4);
+        let of = |id: &str| r.hub.status(id).expect("a session").frames;
+        assert_eq!(of("a"), Frames { received: 6, replaced: 4, too_many: 0 });
+        assert_eq!(of("b"), Frames { received: 1, replaced: 0, too_many: 0 });
     }
 
     #[test]

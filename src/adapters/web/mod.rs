@@ -35,6 +35,9 @@ use zeroize::Zeroizing;
 /// Records that a slow console may lag behind before it must read them anew.
 pub const FEED: usize = 256;
 
+/// Steps of niceness below the door's threads; those that hash passwords and read the journal have it too.
+const NICE: i32 = 5;
+
 /// Fresh random bytes of the kernel.
 pub type Random = fn() -> Result<[u8; 32], PortError>;
 
@@ -129,6 +132,9 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
         let runtime = runtime.map_err(|e| failed("start the web server", &e))?;
         let life = move || {
+            if let Err(e) = rustix::process::nice(NICE) {
+                tracing::warn!(error = %e, "the web server runs at the door's priority");
+            }
             runtime.block_on(async move {
                 let secret = tls.as_ref().map(|t| t.config.clone());
                 if let Some(tls) = tls {

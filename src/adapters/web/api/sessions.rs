@@ -4,7 +4,7 @@ use super::people::{PersonName, busy};
 use super::{Answer, At, Shared, address, now_s};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::{self, Caller, MaybeCaller};
-use crate::adapters::web::hub::{Ask, ChallengeAsk, MAX_FRAME, Out, Refusal, RefusedPicture, Work};
+use crate::adapters::web::hub::{Ask, ChallengeAsk, Frames, MAX_FRAME, Out, Refusal, RefusedPicture, Work};
 use crate::adapters::web::look::Manner;
 use crate::adapters::web::problem::Problem;
 use crate::adapters::web::secret_id;
@@ -189,6 +189,8 @@ pub struct SessionState {
     state: &'static str,
     goal: String,
     expires_at: String,
+    /// How many of its pictures were not looked at: a client whose pictures are replaced may send fewer.
+    frames: Frames,
     /// granted, denied or try_again.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<String>,
@@ -216,6 +218,7 @@ pub async fn one(State(app): At, MaybeCaller(caller): MaybeCaller, Path(id): Pat
         },
         goal: word(serde_json::json!(status.ask.goal)),
         expires_at: rfc3339_in(app.hub.left(&status)),
+        frames: status.frames,
         verdict: outcome.map(|o| word(serde_json::json!(o.verdict))),
         reason: outcome.filter(|_| trusted).and_then(|o| o.reason).map(|r| word(serde_json::json!(r))),
         person: outcome.filter(|_| trusted).and_then(|o| o.person.as_ref()).map(ToString::to_string),

@@ -3,7 +3,7 @@
 use super::{Answer, At, Shared, blocking};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::{self, Caller, MaybeCaller};
-use crate::adapters::web::house::{LogLine, ModelRow, SettingRow};
+use crate::adapters::web::house::{DoorCounts, LogLine, ModelRow, SettingRow};
 use crate::adapters::web::hub::Counts;
 use crate::adapters::web::problem::Problem;
 use crate::adapters::web::server::{Peer, stopped};
@@ -25,6 +25,7 @@ pub struct HealthAnswer {
     #[serde(flatten)]
     health: Health,
     sessions: Counts,
+    door: DoorCounts,
     version: &'static str,
 }
 
@@ -100,8 +101,8 @@ fn web_metrics(app: &Shared) -> String {
     (status = 200, body = HealthAnswer), (status = 401, body = Problem)), security(("login" = []), ("token" = [])))]
 pub async fn health(State(app): At, _caller: Caller) -> Answer<HealthAnswer> {
     let sessions = app.hub.counts();
-    let health = blocking(move || app.house.health()).await?;
-    Ok(Json(HealthAnswer { health, sessions, version: env!("CARGO_PKG_VERSION") }))
+    let (health, door) = blocking(move || (app.house.health(), app.house.door())).await?;
+    Ok(Json(HealthAnswer { health, sessions, door, version: env!("CARGO_PKG_VERSION") }))
 }
 
 /// The networks in use.
