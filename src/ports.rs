@@ -4,6 +4,8 @@ use crate::base::time::Tick;
 use crate::domain::command::Offer;
 use crate::domain::door::Sensor;
 use crate::domain::gallery::Template;
+use crate::domain::panel::card::CardBits;
+use crate::domain::panel::courier::LineState;
 use crate::domain::screen::Screen;
 use crate::schema::command::{Answer, Command, Via};
 use crate::schema::directory::Digest;
@@ -187,6 +189,24 @@ pub trait Reader: Send {
     /// # Errors
     /// The reader is gone; the caller opens it anew.
     fn next(&mut self, timeout: Duration) -> Result<Option<zeroize::Zeroizing<String>>, PortError>;
+}
+
+/// The line to an access panel.
+pub trait PanelLine: Send {
+    /// Carries on for at most `timeout` and returns what the line says of itself. To be called at least every 50 ms.
+    ///
+    /// # Errors
+    /// The line is gone; the caller opens it anew.
+    fn turn(&mut self, timeout: Duration) -> Result<LineState, PortError>;
+
+    /// Puts a card on the line, in the place of one that has not gone out yet; it goes when the panel next asks.
+    ///
+    /// # Errors
+    /// Nothing will go out; the caller opens the line anew.
+    fn send(&mut self, card: CardBits) -> Result<(), PortError>;
+
+    /// A card that has not gone out by now never does.
+    fn forget(&mut self);
 }
 
 /// What the person in front sees or hears.

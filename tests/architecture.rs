@@ -70,6 +70,8 @@ const OUTER_CRATES: &[(&str, &[&str])] = &[
     ("embedded_hal", &["adapters"]),
     ("linux_embedded_hal", &["adapters"]),
     ("mipidsi", &["adapters"]),
+    ("libosdp", &["adapters"]),
+    ("evdev", &["adapters"]),
     ("ort", &["adapters"]),
     ("tract_onnx", &["adapters"]),
     ("rusqlite", &["adapters"]),

@@ -66,7 +66,7 @@ fn systemd_finds_no_fault_in_the_units_and_their_drop_ins() {
     std::fs::copy(file("examples/cardea-clock.service"), &clock).expect("a unit");
     let drop_ins = dir.path().join("cardea.service.d");
     std::fs::create_dir(&drop_ins).expect("a directory");
-    for name in ["cuda.conf", "csi.conf"] {
+    for name in ["cuda.conf", "csi.conf", "panel.conf"] {
         std::fs::copy(file("examples").join(name), drop_ins.join(name)).expect("a drop-in");
     }
     let output = Command::new("systemd-analyze")

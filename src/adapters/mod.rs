@@ -6,6 +6,7 @@ pub mod infer;
 pub mod inputs;
 pub mod learn;
 pub mod mqtt;
+pub mod panel;
 pub mod prompt;
 pub mod reader;
 pub mod relay;

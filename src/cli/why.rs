@@ -72,6 +72,9 @@ fn visit_of(event: &Event) -> Option<VisitId> {
         | Event::AccessGranted { visit, .. }
         | Event::AccessDenied { visit, .. }
         | Event::AccessPaired { visit, .. }
+        | Event::AccessReported { visit, .. }
+        | Event::PanelSent { visit, .. }
+        | Event::PanelDropped { visit, .. }
         | Event::AlarmDuress { visit, .. }
         | Event::AlarmSpoof { visit }
         | Event::RelayCoalesced { visit } => Some(*visit),
@@ -175,6 +178,7 @@ const fn meaning(reason: Reason) -> &'static str {
         Reason::RelayFault => "the relay or its guard did not answer",
         Reason::RelayRate => "too many pulses in a minute",
         Reason::JournalFailed => "the record could not be written, and what is not recorded does not open",
+        Reason::Panel => "the access panel could not be told, or the person has no card number that it knows",
         Reason::PoorQuality => "no picture was good enough, or too few of them, to judge",
         Reason::SeveralFaces => "more than one face was in front of the camera",
         Reason::Degraded => "frames were too old or too rare to decide on",
@@ -207,6 +211,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         Reason::Lockdown => "close the housing, or `cardea rules release --lockdown`",
         Reason::RelayFault => "`cardea doctor`; the guard says why in its own log",
         Reason::JournalFailed => "make room on the disk",
+        Reason::Panel => "`cardea doctor` looks at the line; `cardea people set NAME --card NUMBER` gives a number",
         Reason::CameraChanged => "look at the cable: a camera that is opened again ends the visit",
         _ => return None,
     })
@@ -219,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_reason_of_the_contract_has_a_sentence_of_its_own() {
-        const NAMES: [&str; 24] = [
+        const NAMES: [&str; 25] = [
             "no_match",
             "ambiguous_match",
             "spoof",
@@ -238,6 +243,7 @@ mod tests {
             "relay_fault",
             "relay_rate",
             "journal_failed",
+            "panel",
             "poor_quality",
             "several_faces",
             "degraded",

@@ -7,7 +7,7 @@ use super::sections::{
     InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, ReaderConfig, ReaderKind,
     Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
-use super::{prompt, site, web};
+use super::{panel, prompt, site, web};
 use crate::domain::access::RuleBook;
 use crate::domain::challenge::Deck;
 use crate::domain::door::{DoorRules, Sensor};
@@ -45,6 +45,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     web::check(&mut c, raw);
     c.mqtt(&raw.mqtt);
     site::check(&mut c, raw);
+    panel::check(&mut c, raw);
     c.models(raw);
     if raw.store.dir.as_os_str().is_empty() {
         c.fault("store.dir", "is empty; name a directory");
@@ -277,7 +278,7 @@ impl Checker<'_> {
         for (name, reader) in [("door.keypad", keypad), ("door.card", card)] {
             let (kind, device) = (format!("{name}.kind"), format!("{name}.device"));
             if (reader.kind == ReaderKind::None) != reader.device.is_none() {
-                self.fault_between(&kind, &device, "a reader has both: kind = \"lines\" and a device");
+                self.fault_between(&kind, &device, "a reader has both: kind = \"lines\" or \"keyboard\", and a device");
             }
         }
         if keypad.device.is_some() && keypad.device == card.device {
@@ -573,6 +574,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
             discovery_prefix: raw.mqtt.discovery_prefix.clone(),
         },
         site: site::build(&raw.site),
+        access_panel: panel::build(raw),
         web: web::build(&raw.web),
         store: Store { dir: raw.store.dir.clone(), keep_records: raw.store.keep_records },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },

@@ -5,6 +5,7 @@ mod compat;
 mod fault;
 mod keys;
 mod load;
+mod panel;
 mod prompt;
 mod raw;
 mod rules;

@@ -4,6 +4,7 @@
 //! `cardea config schema` prints it, and the example file is tested against it. What one key's range cannot say (two keys
 //! that disagree, a name with a rule) is in `check.rs`.
 
+use super::panel::{DoorKind, RawOsdp, RawWiegand};
 use super::prompt::RawPrompt;
 use super::sections::{
     ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, ReaderKind,
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Sections of the contract that have no features yet. Their names are accepted, their keys are faults.
-pub const RESERVED: [&str; 2] = ["privacy", "osdp"];
+pub const RESERVED: [&str; 1] = ["privacy"];
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +49,8 @@ pub struct Raw {
     pub mqtt: RawMqtt,
     /// People and rules that several terminals share.
     pub site: RawSite,
+    /// The line to an access panel that opens the door.
+    pub osdp: RawOsdp,
     /// Console, API and people with a camera of their own.
     pub web: RawWeb,
     /// Where journal, people, keys and sockets live.
@@ -315,6 +318,8 @@ fn deck(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDoor {
+    /// What opens the door after a visit that ended well: relay; panel (it is told who came, and decides); both; auto: the panel where there is one, else the relay.
+    pub kind: DoorKind,
     /// Milliseconds for which a grant energises the relay. The guard has its own cap of 10 s compiled in.
     #[schemars(range(min = 200, max = 10_000))]
     pub hold_ms: u64,
@@ -348,11 +353,14 @@ pub struct RawDoor {
     pub keypad: RawReader,
     /// Card reader.
     pub card: RawReader,
+    /// Wires to an access panel, experimental.
+    pub wiegand: RawWiegand,
 }
 
 impl Default for RawDoor {
     fn default() -> Self {
         RawDoor {
+            kind: DoorKind::Auto,
             hold_ms: 3000,
             guard: GuardKind::Spawn,
             guard_socket: None,
@@ -366,6 +374,7 @@ impl Default for RawDoor {
             inputs: RawInputs::default(),
             keypad: RawReader::default(),
             card: RawReader::default(),
+            wiegand: RawWiegand::default(),
         }
     }
 }
@@ -432,9 +441,9 @@ impl Default for RawInputs {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawReader {
-    /// none or lines (a serial line, a pipe or a file, one row of characters a line).
+    /// none; lines (a serial line, a pipe or a file, one row of characters a line); or keyboard (a device that is a keyboard for the kernel; needs a build with the feature keyboard).
     pub kind: ReaderKind,
-    /// The serial line, pipe or file; everybody but its owner and its group must be kept from writing to it.
+    /// The serial line, pipe or file, from writing to which everybody but its owner and its group must be kept; or the keyboard, as /dev/input/by-id/usb-...-event-kbd.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/dev/serial/by-id/usb-reader")]
     pub device: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The checked configuration, one struct a section. Units stand in the key names of the file; here they are types.
 
 pub use super::compat::{CompatConfig, Cors, Listener, Seed};
+pub use super::panel::{AccessPanel, DoorKind, OsdpConfig, PanelLineConfig, WiegandConfig, WiegandKind};
 pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
@@ -32,6 +33,7 @@ pub struct Config {
     pub(super) rules: Rules,
     pub(super) mqtt: Mqtt,
     pub(super) site: Option<SiteConfig>,
+    pub(super) access_panel: Option<AccessPanel>,
     pub(super) web: WebConfig,
     pub(super) store: Store,
     pub(super) log: Log,
@@ -287,6 +289,8 @@ pub enum ReaderKind {
     None,
     // A serial line, a pipe or a file, one row a line.
     Lines,
+    // An event device of the kernel.
+    Keyboard,
 }
 
 /// A keypad or card reader.
@@ -447,7 +451,7 @@ pub enum RemoteUnlock {
 
 pub use super::site::SiteConfig;
 
-getters! { site: Option<SiteConfig> }
+getters! { site: Option<SiteConfig>, access_panel: Option<AccessPanel> }
 
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -1,4 +1,4 @@
-use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, Provider, Seed};
+use super::sections::{CameraKind, ChallengeMode, GuardKind, Precision, Provider, ReaderKind, Seed};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -98,7 +98,7 @@ guard = 'spwan'
 hold_ms = '3s'
 [recogntion]
 agree = 3
-[osdp]
+[privacy]
 listen = 1
 [rules]
 hold_ms = 5
@@ -113,7 +113,7 @@ kind = \"file\"
             "3 door.guard: \"spwan\" is not one of: spawn, socket -> spawn",
             "4 door.hold_ms: \"3s\" is not a whole number from 200 to 10000",
             "5 recogntion: there is no section [recogntion] -> recognition",
-            "8 osdp.listen: [osdp] is not in this version; remove it",
+            "8 privacy.listen: [privacy] is not in this version; remove it",
             "10 rules.hold_ms: [rules] has no key of this name -> door.hold_ms",
             "13 camera.kind: this kind needs camera.path: a directory of JPEGs or a clip",
             "12 camera.rotate: 45 is not 0, 90, 180 or 270",
@@ -342,7 +342,8 @@ fn an_argument_is_toml_where_it_is_and_text_where_it_is_not() {
         ("door.hold_ms=300\ninsecure.challenge_off=true", "is not a whole number"),
         ("door.hold_mss=300", "-> door.hold_ms"),
         ("door=", "is a section"),
-        ("osdp.baud=1", "not in this version"),
+        ("privacy.baud=1", "not in this version"),
+        ("osdp.baud=1", "is not a whole number from 9600 to 230400"),
     ] {
         let told = told(&set(&[pair]));
         assert!(told.len() == 1 && told[0].contains(part), "{pair}: {told:?}");
@@ -367,9 +368,60 @@ fn tls_has_a_port_of_its_own() {
 #[test]
 fn reserved_sections_may_be_named_and_nothing_more() {
     assert_eq!(faults("[web]\n[privacy]\n[site]\n[osdp]"), Vec::<String>::new());
-    let told = faults("[privacy]\nname = 'x'\n[osdp]\nbaud = 9600");
-    assert_eq!(told.len(), 2, "{told:?}");
+    let told = faults("[privacy]\nname = 'x'");
+    assert_eq!(told.len(), 1, "{told:?}");
     assert!(told.iter().all(|f| f.contains("not in this version")), "{told:?}");
+}
+
+#[test]
+fn a_panel_has_a_line_and_the_lock_or_shares_it() {
+    let osdp = "[osdp]\nenabled = true\ndevice = '/dev/ttyUSB0'\n";
+    let panel = from_text(osdp);
+    let panel = panel.access_panel().as_ref().unwrap();
+    assert!(panel.alone, "where there is a panel it has the lock unless somebody says otherwise");
+    assert!(
+        !from_text(&format!("{osdp}[door]\nkind = 'both'\nexit_opens = true")).access_panel().as_ref().unwrap().alone
+    );
+    assert!(from_text("[osdp]\ndevice = '/dev/ttyUSB0'").access_panel().is_none());
+    let wires = from_text("[door.wiegand]\nexperimental = true\nd0 = 'GPIO5'\nd1 = 'GPIO6'");
+    assert!(wires.access_panel().as_ref().unwrap().alone);
+    let keypad = from_text("[door.keypad]\nkind = 'keyboard'\ndevice = '/dev/input/by-id/usb-keypad-event-kbd'");
+    assert_eq!(keypad.door().keypad.kind, ReaderKind::Keyboard);
+    for (text, what) in [
+        ("[osdp]\nenabled = true", "osdp.enabled: needs osdp.device"),
+        ("[osdp]\nbaud = 12000", "osdp.baud: 12000 is not 9600, 19200"),
+        ("[osdp]\naddress = 127", "osdp.address: 127 is not a whole number from 0 to 126"),
+        ("[osdp]\nfacility = 256", "osdp.facility: 256 is over 255"),
+        ("[osdp]\nformat = '37bit'\nfacility = 1", "osdp.facility: 1 is over 0"),
+        ("[osdp]\nformat = '27bit'", "is not one of: 26bit, 34bit, 37bit, 37bit_facility, raw"),
+        ("[door]\nkind = 'panel'", "door.kind: there is no panel"),
+        ("[door]\nkind = 'both'", "door.kind: there is no panel"),
+        ("[door.wiegand]\ngap_us = 200\npulse_us = 51", "door.wiegand.gap_us: gap_us = 200 is less than four pulses"),
+        ("[door.wiegand]\nchip = 'a,b'", "door.wiegand.chip: `a,b` is no chip's label"),
+        ("[door.wiegand]\nfacility = 256", "door.wiegand.facility: 256 is over 255"),
+        ("[door.wiegand]\nexperimental = true\nd0 = 'GPIO5'", "experimental: needs door.wiegand.d1"),
+        ("[door.wiegand]\nexperimental = true\nd0 = '5'\nd1 = 'GPIO6'", "door.wiegand.d0: `5` is no line's name"),
+        ("[door.wiegand]\nexperimental = true\nd0 = 'GPIO5'\nd1 = 'GPIO5'", "door.wiegand.d1: something else has"),
+        (
+            "[door]\nrelay.line = 'GPIO5'\n[door.wiegand]\nexperimental = true\nd0 = 'GPIO5'\nd1 = 'GPIO6'",
+            "door.wiegand.d0: something else has",
+        ),
+        (
+            &format!("{osdp}[door.wiegand]\nexperimental = true\nd0 = 'GPIO5'\nd1 = 'GPIO6'"),
+            "door.wiegand.experimental: osdp.enabled is set too",
+        ),
+        (&format!("{osdp}[door]\nkind = 'relay'"), "door.kind: the relay alone opens, and a panel is told"),
+        (&format!("{osdp}[door]\nexit_opens = true"), "door.exit_opens: opens by the relay"),
+        (&format!("{osdp}[mqtt]\nremote_unlock = 'home_assistant'"), "mqtt.remote_unlock: opens by the relay"),
+        (&format!("{osdp}[mqtt]\ncommands = ['unlock']\ncommand_key_file = '/k'"), "mqtt.commands: opens by the relay"),
+        (
+            &format!("{osdp}[door.card]\nkind = 'lines'\ndevice = '/dev/ttyUSB0'"),
+            "osdp.device: is a keypad's or card reader's device",
+        ),
+    ] {
+        let told = faults(text);
+        assert!(told.len() == 1 && told[0].contains(what), "{text}: {told:?}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod guide;
 pub mod light;
 pub mod liveness;
 pub mod observation;
+pub mod panel;
 pub mod relief;
 pub mod screen;
 pub mod visit;

@@ -4,10 +4,12 @@
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
 mod obey;
+mod report;
 mod ruling;
 
 use super::commands::CommandInbox;
 use super::doorway::{Doorway, Hands};
+use super::panel::PanelDesk;
 use super::recorder::Recorder;
 use super::rules::{Factors, Rules, Shown, shown};
 use super::watch::{SharedWants, Watched};
@@ -46,6 +48,8 @@ pub struct Controller {
     /// `Some` when it changed.
     pub renew: MakePolicy,
     pub guard: Box<dyn DoorGuard>,
+    /// An access panel that is told who came.
+    pub panel: Option<PanelDesk>,
     pub doorway: Doorway,
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
@@ -249,17 +253,22 @@ impl Controller {
             self.recorder.commit(Event::SystemReady {}).err().map(|_| Reason::JournalFailed)
         } else if self.guard_lost.load(std::sync::atomic::Ordering::Relaxed) {
             Some(Reason::RelayFault)
+        } else if self.panel_missing() {
+            Some(Reason::Panel)
         } else {
             self.doorway.closed_for()
         }
     }
 
-    /// Log, then open. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
+    /// Log, then open, or tell the panel that opens. `Err(None)` is a second grant within a pulse: neither a denial nor a second pulse.
     fn grant(&mut self, d: &Decision) -> Result<(), Option<Reason>> {
         let Some(person) = d.person.clone() else { return Err(Some(Reason::NoMatch)) };
+        if self.panel_alone() {
+            return self.report(d, person).map_err(Some);
+        }
         let event = Event::AccessGranted {
             visit: d.visit,
-            person,
+            person: person.clone(),
             door: self.door.clone(),
             decision_ms: millis(d.at.since(d.began)),
             passive_pad: self.passive_pad,
@@ -272,6 +281,7 @@ impl Controller {
             Ok(()) => {
                 let now = self.clock.now();
                 self.at_the_door(|door, hands| door.granted(now, d.visit, hands));
+                self.tell_panel(d.visit, &person);
                 return Ok(());
             }
             Err(r) => r,

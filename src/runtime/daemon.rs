@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::expiry::Expiry;
 use super::inputs::Inputs;
 use super::net::Net;
+use super::panel::{Panel, PanelDesk};
 use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::rules::{Rules, Shown};
@@ -137,6 +138,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         stop: stop.clone(),
     });
     let readers = readers(config, &watched, &recorder, stop)?;
+    let (panel, reporting) = self::panel(config, &clock, &recorder, stop)?.unzip();
     let rules = rules.with_factors(!readers.is_empty());
     let (watch_beat, control_beat) = (Heartbeat::default(), Heartbeat::default());
     let guard_lost = Arc::new(AtomicBool::new(false));
@@ -167,6 +169,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         policy,
         renew,
         guard: Box::new(guard),
+        panel: panel.clone(),
         doorway: Doorway::new(Door::new(config.door().rules), config.door().tamper),
         prompt: prompt::open(config.prompt())?,
         recorder: recorder.clone(),
@@ -205,6 +208,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let wired = wired.map(|i| thread("inputs", move || i.run())).transpose()?;
     let readers = readers.into_iter().map(|r| thread("reader", move || r.run()));
     let readers = readers.collect::<Result<Vec<_>, _>>()?;
+    let reporting = reporting.map(|p| thread("panel", move || p.run())).transpose()?;
     tracing::info!(pack = names, "ready");
     recorder.record(Event::SystemReady {});
 
@@ -214,6 +218,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         watch: watch_beat,
         control: control_beat,
         guard_lost,
+        panel,
         recorder: recorder.clone(),
         commands: sender,
         outbox,
@@ -245,6 +250,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let _capture = capturing.join();
     let _watch = watching.join();
     let _inputs = wired.map(std::thread::JoinHandle::join);
+    let _panel = reporting.map(std::thread::JoinHandle::join);
     for reader in readers {
         let _reader = reader.join();
     }
@@ -346,6 +352,18 @@ fn readers(
     Ok(all)
 }
 
+/// The line to an access panel, where there is one.
+fn panel(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    recorder: &Recorder,
+    stop: &Stop,
+) -> Result<Option<(PanelDesk, Panel)>, PortError> {
+    let Some(panel) = config.access_panel() else { return Ok(None) };
+    let recorder = recorder.clone();
+    Panel::open(panel, clock.clone(), Box::new(move |e| recorder.record(e)), stop.clone()).map(Some)
+}
+
 type Parts = (
     Arc<Policy>,
     super::controller::MakePolicy,
@@ -404,6 +422,7 @@ struct Supervisor {
     watch: Heartbeat,
     control: Heartbeat,
     guard_lost: Arc<AtomicBool>,
+    panel: Option<PanelDesk>,
     recorder: Recorder,
     commands: CommandSender,
     outbox: Option<Outbox>,
@@ -475,6 +494,10 @@ impl Supervisor {
         }
         if self.recorder.failing() {
             problems.push("the journal cannot be written".to_owned());
+        }
+        let panel_lost = self.panel.as_ref().is_some_and(|p| !p.is_ready());
+        if panel_lost {
+            problems.push("the access panel cannot be reached".to_owned());
         }
         let fault = !problems.is_empty();
         if self.recorder.starved() {

@@ -13,6 +13,7 @@ pub mod inputs;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod panel;
 pub mod precedence;
 pub mod readers;
 pub mod recorder;

@@ -389,6 +389,12 @@ impl Rules {
         }
     }
 
+    /// A person's card number, as far as there is one.
+    #[must_use]
+    pub fn card(&self, person: &PersonId) -> Option<&str> {
+        self.attributes.get(person)?.card.as_deref()
+    }
+
     /// Somebody was let in; returns who goes along, for the record.
     pub fn granted(&mut self, now: Tick, wall: WallTime, visit: VisitId, person: &PersonId) -> Vec<Event> {
         let at = self.clock.look(now, wall);

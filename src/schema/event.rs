@@ -54,6 +54,8 @@ pub enum Reason {
     RelayFault,
     RelayRate,
     JournalFailed,
+    /// The access panel that opens this door could not be told, or the person has no number that it knows.
+    Panel,
     // From here on `try_again`.
     PoorQuality,
     SeveralFaces,
@@ -272,6 +274,15 @@ pub enum Event {
     /// Somebody who waited for a second person goes along with the visit `with`.
     #[serde(rename = "access.paired")]
     AccessPaired { visit: VisitId, person: PersonId, with: VisitId },
+    /// A visit ended well at a door that an access panel opens: the panel is told, and decides.
+    #[serde(rename = "access.reported")]
+    AccessReported { visit: VisitId, person: PersonId, door: String, via: String, decision_ms: u64, passive_pad: bool },
+    /// The person's card number went to the panel; `confirmed` where the panel says that it has taken it.
+    #[serde(rename = "panel.sent")]
+    PanelSent { visit: VisitId, via: String, confirmed: bool },
+    /// It did not, and will not.
+    #[serde(rename = "panel.dropped")]
+    PanelDropped { visit: VisitId, via: String, what: String },
     /// `at_ns` is CLOCK_MONOTONIC on the guard's side.
     #[serde(rename = "relay.energised")]
     RelayEnergised {
@@ -393,6 +404,9 @@ pub enum Event {
     /// Contact, exit button, tamper or key switch cannot be read.
     #[serde(rename = "alarm.inputs")]
     AlarmInputs { what: String },
+    /// The access panel is gone, or there is no secure channel to it: nothing is sent.
+    #[serde(rename = "alarm.panel")]
+    AlarmPanel { what: String },
     #[serde(rename = "alarm.clock")]
     AlarmClock { jump_ms: i64 },
     #[serde(rename = "alarm.disk")]
@@ -432,6 +446,9 @@ pub enum Event {
     /// The door's inputs can be read again.
     #[serde(rename = "system.inputs")]
     SystemInputs { what: String },
+    /// The access panel is there, or there again.
+    #[serde(rename = "system.panel")]
+    SystemPanel { what: String },
     /// A setting under `[insecure]` is in force; repeated at every start.
     #[serde(rename = "system.insecure")]
     SystemInsecure { setting: String },

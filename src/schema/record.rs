@@ -238,6 +238,27 @@ mod tests {
                 Event::PersonExpired { person: p(), expired: "2026-12-31T23:00:00.000Z".into() },
                 r#"{"type":"person.expired","person":"ada","expired":"2026-12-31T23:00:00.000Z"}"#,
             ),
+            (
+                Event::AccessReported {
+                    visit: v,
+                    person: p(),
+                    door: "front".into(),
+                    via: "osdp".into(),
+                    decision_ms: 4,
+                    passive_pad: true,
+                },
+                r#"{"type":"access.reported","visit":7,"person":"ada","door":"front","via":"osdp","decision_ms":4,"passive_pad":true}"#,
+            ),
+            (
+                Event::PanelSent { visit: v, via: "osdp".into(), confirmed: true },
+                r#"{"type":"panel.sent","visit":7,"via":"osdp","confirmed":true}"#,
+            ),
+            (
+                Event::PanelDropped { visit: v, via: "osdp".into(), what: "x".into() },
+                r#"{"type":"panel.dropped","visit":7,"via":"osdp","what":"x"}"#,
+            ),
+            (Event::AlarmPanel { what: "x".into() }, r#"{"type":"alarm.panel","what":"x"}"#),
+            (Event::SystemPanel { what: "x".into() }, r#"{"type":"system.panel","what":"x"}"#),
             (Event::AlarmRelay { what: "x".into() }, r#"{"type":"alarm.relay","what":"x"}"#),
             (
                 Event::AlarmLockout { failures: 5, seconds: 30, person: None },

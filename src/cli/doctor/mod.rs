@@ -7,6 +7,7 @@ mod camera;
 mod checks;
 mod door;
 mod outside;
+mod panel;
 
 use super::{Exit, Globals, Outcome, config_failure, config_inputs, state};
 use crate::config::{Config, load};
@@ -68,7 +69,7 @@ impl Check {
 }
 
 /// The ids after `config`, in the order of the answer.
-const IDS: [&str; 12] = [
+const IDS: [&str; 13] = [
     "state_dir",
     "journal",
     "people",
@@ -76,6 +77,7 @@ const IDS: [&str; 12] = [
     "runtime",
     "camera",
     "relay",
+    "panel",
     "mqtt",
     "ffmpeg",
     "clock",
@@ -113,6 +115,7 @@ fn look(config: &Config) -> Vec<Check> {
     all.extend(checks::networks(config.models()));
     all.push(outside::camera(config.camera()));
     all.push(door::relay(config));
+    all.push(panel::line(config));
     all.push(outside::mqtt(config.mqtt()));
     all.push(outside::ffmpeg(std::env::var_os("PATH")));
     all.push(outside::clock());

@@ -34,7 +34,8 @@ const fn cost(verdict: Verdict, reason: Option<Reason>) -> u32 {
                 | Reason::TwoPerson
                 | Reason::RelayFault
                 | Reason::RelayRate
-                | Reason::JournalFailed,
+                | Reason::JournalFailed
+                | Reason::Panel,
             ),
         ) => 0,
         (Verdict::Denied, _) => 1,

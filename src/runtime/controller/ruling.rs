@@ -123,7 +123,8 @@ impl Controller {
             match self.grant(d) {
                 Ok(()) => {
                     turn.granted = true;
-                    turn.awaiting = Some(now);
+                    // No edge of ours follows where the panel opens.
+                    turn.awaiting = Some(now).filter(|_| !self.panel_alone());
                 }
                 Err(Some(why)) => (verdict, reason) = (Verdict::Denied, Some(why)),
                 Err(None) => turn.granted = true,

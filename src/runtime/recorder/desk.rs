@@ -46,7 +46,7 @@ struct Job {
 
 /// What opens a door has a commit of its own: it neither waits for others to come nor fails with them.
 fn alone(event: &Event) -> bool {
-    matches!(event, Event::AccessGranted { .. } | Event::CommandAccepted { .. })
+    matches!(event, Event::AccessGranted { .. } | Event::AccessReported { .. } | Event::CommandAccepted { .. })
 }
 
 impl<'a> Desk<'a> {
