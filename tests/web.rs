@@ -107,10 +107,12 @@ fn each_role_does_its_part_and_no_more() {
     let t = terminal();
     let admin = t.admin();
     let (viewer, operator) = (t.token(&admin, "viewer"), t.token(&admin, "operator"));
-    for path in ["people", "events", "health", "models"] {
+    for path in ["people", "events", "health", "models", "evaluations"] {
         assert_eq!(t.client().get(&format!("/api/v1/{path}")).status, 401, "{path}");
         assert_eq!(viewer.get(&format!("/api/v1/{path}")).status, 200, "{path}");
     }
+    assert_eq!(viewer.get("/api/v1/rules").code(), "role", "who may pass when is nobody's business");
+    assert_eq!(operator.get("/api/v1/rules").status, 200);
     for path in ["settings", "logs", "users", "api-tokens"] {
         assert_eq!(operator.get(&format!("/api/v1/{path}")).code(), "role", "{path}");
         assert_eq!(admin.get(&format!("/api/v1/{path}")).status, 200, "{path}");
@@ -503,4 +505,77 @@ fn plain_http_is_for_this_machine_alone() {
         .output()
         .expect("starts");
     assert_eq!(out.status.code(), Some(78));
+}
+
+const RULES: &str = r#"
+zone = "Europe/Berlin"
+[schedules.office]
+mon-fri = ["08:00-18:00"]
+[groups.staff]
+second_factor = "pin"
+[doors.front]
+[[grants]]
+groups = ["staff"]
+doors = ["front"]
+schedule = "office"
+"#;
+
+#[test]
+fn the_rules_in_force_are_read_and_asked_who_may_pass_when() {
+    let t = Terminal::start(|dir| {
+        std::fs::write(dir.join("rules.toml"), RULES).expect("written");
+        let mut all = scripted(dir, &script(0.99, 7));
+        all.push(format!("rules.file={:?}", dir.join("rules.toml")));
+        all
+    });
+    let admin = t.admin();
+    enrol(&admin, "ada");
+    let set = Command::new(env!("CARGO_BIN_EXE_cardea"))
+        .args(["people", "set", "ada", "--group", "staff", "--card", "12345678", "--state"])
+        .arg(t.state())
+        .output()
+        .expect("it runs");
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+    let rules = admin.get("/api/v1/rules");
+    let shown = rules.json();
+    assert_eq!((&shown["zone"], &shown["door"]), (&json!("Europe/Berlin"), &json!("front")));
+    assert_eq!(shown["schedules"][0]["days"][0], json!(["08:00-18:00"]));
+    assert_eq!(shown["grants"], json!([{"groups": ["staff"], "doors": ["front"], "when": "office"}]));
+    assert_eq!((&shown["people"], &shown["with_card"], &shown["with_pin"]), (&json!(1), &json!(1), &json!(0)));
+    assert!(!rules.text.contains("12345678"), "a card stays secret: {}", rules.text);
+    let ask = |at: &str| admin.get(&format!("/api/v1/rules/who-can?door=front&at={at}"));
+    // She has no PIN, and the group needs one.
+    let monday = ask("2026-11-23T09:00").json();
+    assert_eq!(monday["people"], json!([]));
+    assert_eq!(
+        (&monday["others"][0]["person"], &monday["others"][0]["reason"]),
+        (&json!("ada"), &json!("second_factor"))
+    );
+    assert_eq!(ask("2026-11-22T09:00").json()["others"][0]["reason"], "outside_schedule");
+    assert_eq!(ask("soon").code(), "malformed");
+    assert_eq!(admin.get("/api/v1/rules/who-can?door=side&at=2026-11-23T09:00").code(), "malformed");
+}
+
+#[test]
+fn what_eval_kept_is_shown_with_its_curve_and_networks_tell_their_times() {
+    let t = Terminal::start(|dir| scripted(dir, &script(0.99, 7)));
+    let admin = t.admin();
+    assert_eq!(admin.get("/api/v1/evaluations").json(), json!([]));
+    let dir = t.state().join("eval");
+    std::fs::create_dir(&dir).expect("a directory");
+    let report = json!({"genuine": 2, "impostor": 3, "eer": 0.1, "fnmr_at_fmr": {}, "precision": "int8",
+                        "det": [{"threshold": 0.2, "fmr": 0.5, "fnmr": 0.0}]});
+    let kept = json!({"eval": "faces", "at": "2026-11-22T08:00:00Z", "pack": "standard", "report": report});
+    std::fs::write(dir.join("faces.json"), kept.to_string()).expect("written");
+    std::fs::write(dir.join("pad.json"), "{").expect("written");
+    let shown = admin.get("/api/v1/evaluations").json();
+    assert_eq!((&shown[0]["name"], &shown[0]["faces"]["det"][0]["fmr"]), (&json!("faces"), &json!(0.5)), "{shown}");
+    assert_eq!((&shown[1]["name"], &shown[1]["at"]), (&json!("pad"), &Value::Null));
+    assert!(shown[1]["problem"].is_string(), "{shown}");
+    t.wait("a frame at the door", || {
+        let nets = admin.get("/api/v1/health").json()["networks"].clone();
+        nets.as_array().expect("a list").iter().any(|n| n["runs"].as_u64() > Some(0) && n["p50_ms"].is_number())
+    });
+    let health = admin.get("/api/v1/health").json();
+    assert!(health["processor_celsius"].is_null() || health["processor_celsius"].is_number(), "{health}");
 }

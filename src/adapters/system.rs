@@ -40,6 +40,31 @@ pub fn board(what: &str) -> Option<String> {
     Some(text).filter(|t| !t.is_empty())
 }
 
+/// Where Linux shows its thermal zones.
+pub const THERMAL: &str = "/sys/class/thermal";
+
+/// Temperature of the processor in degrees Celsius: of the first zone that is the processor's by its type, else of the
+/// hottest one. `None` where the kernel shows none, as in most virtual machines.
+#[must_use]
+pub fn processor_celsius(thermal: &std::path::Path) -> Option<f32> {
+    let mut zones = Vec::new();
+    for entry in std::fs::read_dir(thermal).ok()?.flatten() {
+        let path = entry.path();
+        if !path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("thermal_zone")) {
+            continue;
+        }
+        let read = |name: &str| std::fs::read_to_string(path.join(name)).ok();
+        let degrees = read("temp").and_then(|t| t.trim().parse::<i32>().ok()).map(|milli| milli as f32 / 1000.0);
+        // A zone whose sensor sleeps says 0 or far below.
+        if let Some(degrees) = degrees.filter(|d| (-40.0..=150.0).contains(d) && *d != 0.0) {
+            let kind = read("type").unwrap_or_default().trim().to_lowercase();
+            let processor = ["cpu", "soc", "x86_pkg_temp", "coretemp"].iter().any(|k| kind.contains(k));
+            zones.push((processor, degrees));
+        }
+    }
+    zones.into_iter().max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, degrees)| degrees)
+}
+
 /// Bytes from the kernel's generator.
 ///
 /// # Errors
@@ -115,6 +140,26 @@ pub fn watchdog_beat() -> Option<Duration> {
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn the_processor_has_the_temperature_of_its_zone_and_a_machine_without_one_has_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(processor_celsius(&dir.path().join("none")), None);
+        let zone = |n: u32, kind: &str, temp: &str| {
+            let zone = dir.path().join(format!("thermal_zone{n}"));
+            std::fs::create_dir_all(&zone).expect("a directory");
+            std::fs::write(zone.join("type"), kind).expect("written");
+            std::fs::write(zone.join("temp"), temp).expect("written");
+        };
+        assert_eq!(processor_celsius(dir.path()), None);
+        zone(0, "pmic", "71000\n");
+        assert_eq!(processor_celsius(dir.path()), Some(71.0));
+        zone(1, "cpu-thermal\n", "48200\n");
+        zone(2, "cpu-thermal\n", "garbage");
+        assert_eq!(processor_celsius(dir.path()), Some(48.2));
+        std::fs::create_dir(dir.path().join("cooling_device0")).expect("a directory");
+        assert_eq!(processor_celsius(dir.path()), Some(48.2));
+    }
 
     #[test]
     fn the_manager_hears_at_a_path_and_at_an_abstract_name() {

@@ -14,6 +14,7 @@ use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
 use super::rules::{Rules, Shown};
 use super::site::{RulesSlot, SiteDoor};
+use super::timings::{Timed, Timings};
 use super::watch::{SharedWants, Watch, Watched};
 use super::web::{self, HealthBoard, Sights, Web, WebParts};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox, SiteClient, command_key};
@@ -77,7 +78,9 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let journal = SqliteJournal::open(&state)?;
     let people = EncryptedPeople::open(&state)?;
     let rules = Rules::open(config, &state, &*clock)?;
-    let engine = Engine::open(config)?;
+    let timings = Timings::default();
+    let engine =
+        Engine::open_with(config, |inner| Box::new(Timed { inner, clock: clock.clone(), timings: timings.clone() }))?;
     let passive_pad = engine.pack().passive_pad;
 
     let mut mqtt = None;
@@ -140,6 +143,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let readers = readers(config, &watched, &recorder, stop)?;
     let (panel, reporting) = self::panel(config, &clock, &recorder, stop)?.unzip();
     let rules = rules.with_factors(!readers.is_empty());
+    let rules_board = rules.board();
     let (watch_beat, control_beat) = (Heartbeat::default(), Heartbeat::default());
     let guard_lost = Arc::new(AtomicBool::new(false));
     let tell = recorder.clone();
@@ -200,6 +204,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         live,
         sights: Sights { camera: camera.clone(), slot: slot.clone(), precedence },
         settings: options.settings,
+        rules: rules_board,
+        timings,
     };
     let web = Web::start(parts)?;
     let capturing = thread("capture", move || capture.run())?;

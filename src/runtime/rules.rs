@@ -16,7 +16,7 @@ use crate::schema::event::{Event, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -118,8 +118,20 @@ pub enum Ruling {
     Second,
 }
 
+/// The rules in force, for who shows them.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    pub book: Arc<RuleBook>,
+    /// Whether the clock may be believed.
+    pub sound: bool,
+}
+
+/// Where the controller's thread leaves them.
+pub type RulesBoard = Arc<Mutex<InForce>>;
+
 /// Everything that the rules rest on.
 pub struct Rules {
+    board: RulesBoard,
     book: Arc<RuleBook>,
     door: String,
     /// There is a keypad or a card reader.
@@ -170,6 +182,7 @@ impl Rules {
         // A time that cannot be read is one that nobody can show to have passed.
         let high_water = memory.get(HIGH_WATER)?.map_or(0, |t| t.parse().unwrap_or(i64::MAX));
         Ok(Rules {
+            board: Arc::new(Mutex::new(InForce { book: c.book.clone(), sound: false })),
             book: c.book.clone(),
             door: config.device().name.to_string(),
             factors: false,
@@ -200,7 +213,23 @@ impl Rules {
         }
         self.site = slot;
         self.take_site_rules();
+        self.publish();
         self
+    }
+
+    /// Where the rules in force can be seen from other threads.
+    #[must_use]
+    pub fn board(&self) -> RulesBoard {
+        self.board.clone()
+    }
+
+    /// Tells the board what holds now.
+    fn publish(&self) {
+        let mut shown = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.sound = self.trust == Trust::Sound && self.looked.is_some();
+        if !Arc::ptr_eq(&shown.book, &self.book) {
+            shown.book = self.book.clone();
+        }
     }
 
     fn take_site_rules(&mut self) {
@@ -231,6 +260,7 @@ impl Rules {
         let before = self.trust;
         let at = self.clock.look(now, wall);
         self.trust = at.trust;
+        self.publish();
         if let (Trust::Jumped(jump_ms), false) = (at.trust, matches!(before, Trust::Jumped(_))) {
             out.push(Event::AlarmClock { jump_ms });
         }

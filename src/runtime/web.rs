@@ -5,29 +5,34 @@ use super::commands::CommandSender;
 use super::engine::Engine;
 use super::precedence::Yielding;
 use super::recorder::Recorder;
+use super::rules::{InForce, RulesBoard};
 use super::sessions::{self, Worker};
-use super::{logging, metrics};
+use super::timings::Timings;
+use super::{evaluations, logging, metrics, rules_shown, who_can};
 use crate::adapters::mqtt::Outbox;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, receipt};
-use crate::adapters::system::random;
+use crate::adapters::system::{THERMAL, processor_celsius, random};
 use crate::adapters::web::house::{DoorCounts, House, LogLine, ModelRow, NotOpened, SettingRow};
 use crate::adapters::web::hub::{Hub, Limits};
+use crate::adapters::web::shown::{Evaluation, MayNotPass, MayPass, NetworkTimes, RulesShown, WhoCan};
 use crate::adapters::web::token::Signer;
 use crate::adapters::web::{FEED, Parts, Server};
 use crate::base::precedence::Precedence;
 use crate::base::slot::LatestSlot;
 use crate::base::time::Clock;
 use crate::config::Config;
+use crate::domain::access::Attributes;
 use crate::ports::{Journal, PeopleStore, PersonSummary, PortError, Recovery, Stored};
 use crate::schema::command::{Command, CommandError, Via};
 use crate::schema::event::Event;
 use crate::schema::health::Health;
 use crate::schema::ids::PersonId;
+use crate::schema::record::rfc3339;
 use crate::vision::frame::Frame;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -113,6 +118,19 @@ struct Terminal {
     sights: Sights,
     models: Vec<ModelRow>,
     settings: Vec<SettingRow>,
+    clock: Arc<dyn Clock>,
+    /// This terminal's name.
+    door: String,
+    rules: RulesBoard,
+    timings: Timings,
+    /// Role and name of each network, in the order of the pack.
+    nets: Vec<(String, String)>,
+}
+
+impl Terminal {
+    fn rules_in_force(&self) -> InForce {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl House for Terminal {
@@ -165,6 +183,56 @@ impl House for Terminal {
         self.models.clone()
     }
 
+    fn evaluations(&self) -> Vec<Evaluation> {
+        evaluations::read(&self.state)
+    }
+
+    fn network_times(&self) -> Vec<NetworkTimes> {
+        self.timings.shown(self.clock.now(), &self.nets)
+    }
+
+    fn processor_celsius(&self) -> Option<f32> {
+        processor_celsius(Path::new(THERMAL))
+    }
+
+    fn rules(&self) -> Result<RulesShown, PortError> {
+        let held = self.rules_in_force();
+        let mut store = EncryptedPeople::open(&self.state)?;
+        let people = store.list()?.into_iter().map(|p| p.person).collect();
+        let now = held.sound.then(|| self.clock.wall().unix_ms);
+        Ok(rules_shown::shown(&held.book, &self.door, &people, &store.attributes()?, now))
+    }
+
+    fn who_can(&self, door: &str, at: &str) -> Result<Result<WhoCan, String>, PortError> {
+        let held = self.rules_in_force();
+        let book = &held.book;
+        let Some(moment) = who_can::moment(at, book) else {
+            return Ok(Err("`at` is 2026-11-23T08:30, or with an offset 2026-11-23T08:30+01:00".into()));
+        };
+        if !who_can::knows(book, door, &self.door) {
+            let known = book.doors.keys().cloned().collect::<Vec<_>>().join(", ");
+            return Ok(Err(format!("there is no such door; the rules know {known}")));
+        }
+        let mut store = EncryptedPeople::open(&self.state)?;
+        let (none, attributes) = (Attributes::default(), store.attributes()?);
+        let people = store.list()?;
+        let all = people.iter().map(|p| (&p.person, attributes.get(&p.person).unwrap_or(&none)));
+        let answer = who_can::ask(book, door, moment, all);
+        let can = answer.can.into_iter().map(|(p, needs)| MayPass { person: p.to_string(), needs });
+        let cannot = answer.cannot.into_iter().map(|(p, reason, rule)| MayNotPass {
+            person: p.to_string(),
+            reason: serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+            rule,
+        });
+        Ok(Ok(WhoCan {
+            door: door.to_owned(),
+            at: rfc3339(moment),
+            zone: book.zone.name().to_owned(),
+            people: can.collect(),
+            others: cannot.collect(),
+        }))
+    }
+
     fn settings(&self) -> Vec<SettingRow> {
         self.settings.clone()
     }
@@ -198,6 +266,9 @@ pub struct WebParts<'a> {
     pub live: Option<Live>,
     pub sights: Sights,
     pub settings: Vec<SettingRow>,
+    pub rules: RulesBoard,
+    /// Of the door's networks.
+    pub timings: Timings,
 }
 
 /// The running server with its worker.
@@ -213,7 +284,8 @@ impl Web {
     /// # Errors
     /// A certificate, an account file or a port that cannot be had; networks that cannot be loaded.
     pub fn start(parts: WebParts<'_>) -> Result<Option<Web>, PortError> {
-        let WebParts { config, state, recorder, commands, outbox, clock, board, feed, live, sights, settings } = parts;
+        let WebParts { config, state, recorder, commands, outbox, clock, board, feed, live, sights, settings, .. } = parts;
+        let (rules, timings) = (parts.rules, parts.timings);
         let web = config.web();
         if !web.enabled {
             return Ok(None);
@@ -223,7 +295,7 @@ impl Web {
         let precedence = sights.precedence.clone();
         let make = {
             let (config, recorder, state) = (config.clone(), recorder.clone(), state.to_owned());
-            let (hub, precedence) = (hub.clone(), precedence.clone());
+            let (hub, precedence, clock) = (hub.clone(), precedence.clone(), clock.clone());
             move |engine| Worker { config, engine, hub, recorder, clock, state, precedence }
         };
         let (thread, models) = work(config.clone(), make, hub.clone(), precedence)?;
@@ -235,8 +307,14 @@ impl Web {
             journal: Mutex::new(SqliteJournal::open_reader(state)?),
             board,
             sights,
-            models,
             settings,
+            clock,
+            door: config.device().name.to_string(),
+            rules,
+            timings,
+            // The door's own engine is opened from the same pack.
+            nets: models.iter().map(|m| (m.role.clone(), m.name.clone())).collect(),
+            models,
         };
         // From here on the worker ends with this.
         let mut web = Web { server: None, hub: hub.clone(), worker: Some(thread) };

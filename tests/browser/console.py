@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 PATIENCE_MS = 90_000
-PAGES = ["live", "people", "events", "doors", "health", "models", "settings", "logs", "accounts"]
+PAGES = ["live", "people", "events", "doors", "rules", "health", "models", "settings", "logs", "accounts"]
 
 
 class Visitor:
@@ -117,6 +117,11 @@ def main():
         for name in PAGES:
             v.open(page, name)
             page.wait_for_timeout(300)
+            if name == "rules":
+                page.locator("#page-rules form button").click()
+                expect(page.locator("#who-can th[scope=row]").first).to_be_visible()
+            if name == "models":
+                page.locator("#page-models details summary").first.click()
             v.axe(page, name)
             v.shot(page, f"console-{name}")
         v.open(page, "events")
@@ -139,6 +144,13 @@ def main():
         v.shot(phone, "phone-people")
         v.axe(phone, "phone-people")
         v.seen["phone_overflow"] = phone.evaluate("document.documentElement.scrollWidth - innerWidth")
+        for name in ["rules", "health", "models"]:
+            phone.locator("#menu").click()
+            v.open(phone, name)
+            phone.wait_for_timeout(300)
+            v.axe(phone, f"phone-{name}")
+            v.shot(phone, f"phone-{name}")
+            v.seen["phone_overflow"] += phone.evaluate("document.documentElement.scrollWidth - innerWidth")
         # Every word exists in every language.
         v.seen["words"] = phone.evaluate(
             "import('/assets/words.js').then(m => Object.entries(m.WORDS).filter(([k, w]) => w.length !== 6 || w.some(x => !x)).map(([k]) => k))"

@@ -19,6 +19,9 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("/assets/verify.js", "text/javascript; charset=utf-8", include_bytes!("assets/verify.js")),
     ("/assets/console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
     ("/assets/pages.js", "text/javascript; charset=utf-8", include_bytes!("assets/pages.js")),
+    ("/assets/plots.js", "text/javascript; charset=utf-8", include_bytes!("assets/plots.js")),
+    ("/assets/measures.js", "text/javascript; charset=utf-8", include_bytes!("assets/measures.js")),
+    ("/assets/rules.js", "text/javascript; charset=utf-8", include_bytes!("assets/rules.js")),
     ("/assets/docs.js", "text/javascript; charset=utf-8", include_bytes!("assets/docs.js")),
     ("/favicon.svg", "image/svg+xml", include_bytes!("assets/favicon.svg")),
 ];

@@ -1,5 +1,6 @@
 //! What the web server needs of the rest of the terminal, in one trait; the runtime carries it out.
 
+use super::shown::{Evaluation, NetworkTimes, RulesShown, WhoCan};
 use crate::ports::{PersonSummary, PortError, Stored};
 use crate::schema::event::Event;
 use crate::schema::health::Health;
@@ -107,6 +108,27 @@ pub trait House: Send + Sync {
     fn metrics(&self) -> String;
 
     fn models(&self) -> Vec<ModelRow>;
+
+    /// Kept results of `cardea eval`.
+    fn evaluations(&self) -> Vec<Evaluation>;
+
+    /// How long the door's networks take.
+    fn network_times(&self) -> Vec<NetworkTimes>;
+
+    /// Degrees Celsius, where the machine tells.
+    fn processor_celsius(&self) -> Option<f32>;
+
+    /// The rules in force.
+    ///
+    /// # Errors
+    /// What is known of people cannot be read.
+    fn rules(&self) -> Result<RulesShown, PortError>;
+
+    /// Who may pass a door at a moment, by the rules in force; `Err` inside says what was asked for wrongly.
+    ///
+    /// # Errors
+    /// What is known of people cannot be read.
+    fn who_can(&self, door: &str, at: &str) -> Result<Result<WhoCan, String>, PortError>;
 
     /// The configuration in force, without what is secret.
     fn settings(&self) -> Vec<SettingRow>;

@@ -13,6 +13,7 @@ pub mod hub;
 pub mod look;
 mod problem;
 pub mod server;
+pub mod shown;
 pub mod tls;
 pub mod token;
 

@@ -6,7 +6,7 @@ use super::labels::Table;
 use super::turns;
 
 use crate::cli::clip::{Look, Screening};
-use crate::cli::{Code, Exit, Failure, Globals, Outcome, clip};
+use crate::cli::{Code, Failure, clip};
 use crate::config::Config;
 use crate::domain::challenge::{Onset, Plan, Step};
 use crate::domain::gallery::Gallery;
@@ -54,7 +54,7 @@ const LEAST_BEFORE: Duration = Duration::from_millis(300);
 /// A visit that is not over by then never will be.
 const LONGEST: Duration = Duration::from_secs(60);
 
-pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) -> Outcome {
+pub fn run(config: &Config, mut engine: Engine, args: &Args) -> Result<Value, Failure> {
     let before = range(&args.prompt_before_ms)?;
     let truth = Truth::read(&args.truth)?;
     let table = Table::read(&args.labels, &["file", "label"])?;
@@ -106,8 +106,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
     bar.finish_and_clear();
     let report = json!({"actions": tally.report(), "clips": clips, "totals": totals, "turns": reliefs.report(), "fps": args.fps, "phases": args.phases,
                         "pack": config.models().pack, "precision": engine.precision_name()});
-    super::faces::print(globals, &report);
-    Ok(Exit::Done)
+    Ok(report)
 }
 
 fn word(reason: &Reason) -> String {

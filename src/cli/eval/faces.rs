@@ -1,8 +1,9 @@
 //! `cardea eval faces`: how often the same person is missed at a given rate of wrong matches.
 
+use super::curves::{det, histogram};
 use super::labels::Table;
 use super::stats::{eer, fnmr_at};
-use crate::cli::{Code, Exit, Failure, Globals, Outcome, still};
+use crate::cli::{Code, Failure, still};
 use crate::config::Config;
 use crate::domain::gallery::Metric;
 use crate::domain::observation::Embedding;
@@ -42,7 +43,7 @@ struct Score {
 /// Embeddings by file; `None` where no face was found.
 type Embeddings = BTreeMap<PathBuf, Option<Embedding>>;
 
-pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) -> Outcome {
+pub fn run(config: &Config, mut engine: Engine, args: &Args) -> Result<Value, Failure> {
     engine.pipeline = engine.pipeline.with_subject(Subject::Central);
     let metric = engine.metric();
     let mut excluded = 0;
@@ -84,8 +85,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
     let mut report = report(&scores, excluded, failed);
     report.insert("pack".into(), json!(config.models().pack));
     report.insert("precision".into(), json!(engine.precision_name()));
-    print(globals, &Value::Object(report));
-    Ok(Exit::Done)
+    Ok(Value::Object(report))
 }
 
 /// Embeds every file once.
@@ -175,6 +175,8 @@ fn report(scores: &[Score], excluded: u64, failed: usize) -> Map<String, Value> 
     out.insert("eer".into(), json!(equal.map(|e| e.0)));
     out.insert("threshold".into(), json!(equal.map(|e| e.1)));
     out.insert("fnmr_at_fmr".into(), Value::Object(at));
+    out.insert("det".into(), json!(det(&genuine, &impostor)));
+    out.insert("histogram".into(), histogram(&genuine, &impostor));
     out
 }
 
@@ -187,15 +189,6 @@ fn write_scores(path: &Path, scores: &[Score]) -> Result<(), Failure> {
         w.write_record([s.a.as_str(), &s.b, if s.same { "1" } else { "0" }, &s.score.to_string()]).map_err(io)?;
     }
     w.flush().map_err(|e| io(e.into()))
-}
-
-/// JSON as it is; without `--json` indented for people.
-pub fn print(globals: &Globals, value: &Value) {
-    if globals.json {
-        println!("{value}");
-    } else {
-        println!("{value:#}");
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::labels::Table;
 use super::stats::Rate;
-use crate::cli::{Code, Exit, Failure, Globals, Outcome, clip, still};
+use crate::cli::{Code, Failure, clip, still};
 use crate::config::Config;
 use crate::domain::gallery::{Gallery, Identity, MatchRule};
 use crate::domain::observation::{Embedding, Quality};
@@ -37,7 +37,7 @@ struct Try {
     frames: Vec<Embedding>,
 }
 
-pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) -> Outcome {
+pub fn run(config: &Config, mut engine: Engine, args: &Args) -> Result<Value, Failure> {
     engine.pipeline = engine.pipeline.with_subject(Subject::Central);
     let table = Table::read(&args.labels, &["file", "person", "role"])?;
     let mut enrol = BTreeMap::<PersonId, Vec<Embedding>>::new();
@@ -116,8 +116,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
         "accepted_files": accepted, "fnir_at_fpir": trade(&gallery, &tries, &strangers),
         "precision": engine.precision_name(),
     });
-    super::faces::print(globals, &report);
-    Ok(Exit::Done)
+    Ok(report)
 }
 
 fn person(name: &str) -> Result<PersonId, Failure> {

@@ -10,8 +10,7 @@ use super::stats::Rate;
 use crate::adapters::camera::file::ClipOptions;
 use crate::base::time::Tick;
 use crate::cli::clip::{self, Splice};
-use crate::cli::{Code as ExitCode, Exit, Failure, Globals, Outcome};
-use crate::config::Config;
+use crate::cli::{Code as ExitCode, Failure};
 use crate::domain::light::code::{Code, Part, Show, Shown};
 use crate::domain::light::detect::{self, Light, STEP_CLEAR, Skin};
 use crate::domain::observation::Wants;
@@ -84,7 +83,7 @@ impl Trace {
     }
 }
 
-pub fn run(globals: &Globals, _config: &Config, mut engine: Engine, args: &Args) -> Outcome {
+pub fn run(mut engine: Engine, args: &Args) -> Result<Value, Failure> {
     let clips = traces(&mut engine, args)?;
     let still: Vec<Trace> = clips.iter().flat_map(pieces).collect();
     let moving: Vec<Trace> = clips.into_iter().filter(|t| t.seconds() >= LEAST).collect();
@@ -111,8 +110,7 @@ pub fn run(globals: &Globals, _config: &Config, mut engine: Engine, args: &Args)
     bar.finish_and_clear();
     let report = json!({"evidence": "simulated on real skin traces", "seed": args.seed, "tries": args.tries,
                         "symbols_per_second": 3, "groups": groups});
-    super::faces::print(globals, &report);
-    Ok(Exit::Done)
+    Ok(report)
 }
 
 /// The skin in every live clip of the list.

@@ -3,6 +3,7 @@
 mod actions;
 mod attacks;
 mod clips;
+mod curves;
 mod faces;
 mod gallery;
 mod labels;
@@ -12,9 +13,13 @@ pub(super) mod presentations;
 pub(super) mod stats;
 mod turns;
 
-use super::{Failure, Globals, Outcome};
+use super::private::Existing;
+use super::{Code, Exit, Failure, Globals, Outcome};
+use crate::adapters::system::SystemClock;
+use crate::base::time::Clock;
 use crate::config::Config;
 use crate::runtime::engine::Engine;
+use crate::runtime::evaluations;
 use clap::Subcommand;
 
 #[derive(clap::Args, Debug)]
@@ -27,6 +32,9 @@ pub struct Args {
     /// auto, fp32 or int8 instead of the configured precision.
     #[arg(long, global = true)]
     precision: Option<String>,
+    /// Keeps the result of faces, gallery or pad for the console's page of models: `eval/NAME.json` of the state directory.
+    #[arg(long, global = true)]
+    keep: bool,
 }
 
 #[derive(Subcommand, Debug)]
@@ -46,14 +54,43 @@ enum What {
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
+    let name = args.what.name();
+    if args.keep && !evaluations::KINDS.contains(&name) {
+        let hint = format!("the console shows {}", evaluations::KINDS.join(", "));
+        return Err(Failure::new(Code::Usage, "--keep", format!("is not for {name}"), hint));
+    }
     let (config, engine) = open(globals, args.pack.as_deref(), args.precision.as_deref())?;
-    match args.what {
-        What::Faces(a) => faces::run(globals, &config, engine, &a),
-        What::Gallery(a) => gallery::run(globals, &config, engine, &a),
-        What::Pad(a) => pad::run(globals, &config, engine, &a),
-        What::Clips(a) => clips::run(globals, &config, engine, &a),
-        What::Attacks(a) => attacks::run(globals, &config, engine, &a),
-        What::Light(a) => light::run(globals, &config, engine, &a),
+    let pack = config.models().pack.clone();
+    let report = match args.what {
+        What::Faces(a) => faces::run(&config, engine, &a),
+        What::Gallery(a) => gallery::run(&config, engine, &a),
+        What::Pad(a) => pad::run(engine, &a),
+        What::Clips(a) => clips::run(&config, engine, &a),
+        What::Attacks(a) => attacks::run(&config, engine, &a),
+        What::Light(a) => light::run(engine, &a),
+    }?;
+    if args.keep {
+        let dir = super::state::dir(globals)?.join(evaluations::DIR);
+        super::private::dir(&dir)?;
+        let text = evaluations::text(name, SystemClock.wall().unix_ms, &pack, &report);
+        super::private::write(&dir.join(format!("{name}.json")), text.as_bytes(), Existing::Replace)?;
+    }
+    // As it is; without `--json` indented for people.
+    super::state::print(&if globals.json { format!("{report}\n") } else { format!("{report:#}\n") })?;
+    Ok(Exit::Done)
+}
+
+impl What {
+    /// The command's own name.
+    fn name(&self) -> &'static str {
+        match self {
+            What::Faces(_) => "faces",
+            What::Gallery(_) => "gallery",
+            What::Pad(_) => "pad",
+            What::Clips(_) => "clips",
+            What::Attacks(_) => "attacks",
+            What::Light(_) => "light",
+        }
     }
 }
 

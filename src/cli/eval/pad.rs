@@ -1,8 +1,7 @@
 //! `cardea eval pad`: by source and species, how many attacks are taken for live and how many live ones for attacks.
 
 use super::presentations::{Group, groups, look_at, of_table};
-use crate::cli::{Exit, Failure, Globals, Outcome};
-use crate::config::Config;
+use crate::cli::Failure;
 use crate::runtime::engine::Engine;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -17,7 +16,7 @@ pub struct Args {
     root: PathBuf,
 }
 
-pub fn run(globals: &Globals, _config: &Config, mut engine: Engine, args: &Args) -> Outcome {
+pub fn run(mut engine: Engine, args: &Args) -> Result<Value, Failure> {
     let rules = engine.pad_rules(0.0).map_err(Failure::unavailable)?;
     let all = look_at(&mut engine, &args.root, of_table(&args.labels)?)?;
     let groups = groups(&all, |p| p.taken_by(&rules));
@@ -29,6 +28,5 @@ pub fn run(globals: &Globals, _config: &Config, mut engine: Engine, args: &Args)
                         "precision": engine.precision_name(),
                         "site": {"calibrated": site.calibrated.iter().map(|c| &c.name).collect::<Vec<_>>(),
                                  "head": site.head.as_ref().map(|h| &h.sha256), "ignored": site.ignored}});
-    super::faces::print(globals, &report);
-    Ok(Exit::Done)
+    Ok(report)
 }

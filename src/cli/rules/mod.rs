@@ -9,6 +9,7 @@ use crate::base::time::Clock;
 use crate::config::{Faults, read_rules};
 use crate::domain::access::RuleBook;
 use crate::runtime::rules::{Order, leave_order};
+use crate::runtime::who_can;
 use crate::schema::event::Event;
 use crate::schema::ids::PersonId;
 use serde_json::json;
@@ -123,11 +124,7 @@ fn book(file: &Path) -> Result<RuleBook, Failure> {
 /// # Errors
 /// It is neither.
 pub(super) fn moment(subject: &str, text: &str, book: &RuleBook) -> Result<i64, Failure> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(at.as_millisecond());
-    }
-    let local = text.parse::<jiff::civil::DateTime>().ok().and_then(|local| book.zone.instant(local));
-    local.ok_or_else(|| {
+    who_can::moment(text, book).ok_or_else(|| {
         let hint = "write 2026-11-23T08:30, or with an offset 2026-11-23T08:30+01:00";
         Failure::new(Code::Usage, subject, format!("`{text}` is no moment"), hint)
     })

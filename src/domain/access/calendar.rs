@@ -7,6 +7,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// A time zone with its IANA name. Which database it comes from is the caller's affair.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,12 @@ impl Minute {
     }
 }
 
+impl fmt::Display for Minute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
 /// A part of a day, without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -102,6 +109,13 @@ impl Span {
     /// Whether the reading is in what it leaves to the next day.
     fn holds_after_midnight(self, at: Minute) -> bool {
         self.overnight() && at < self.until
+    }
+}
+
+/// As [`Span::parse`] reads it.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.from, self.until)
     }
 }
 
@@ -137,6 +151,14 @@ impl Holidays {
             }
             _ => false,
         }
+    }
+
+    /// All of them as [`Holidays::add`] reads them: those of every year, then dates in the order in which they came.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        let yearly = self.yearly.iter().map(|(month, day)| format!("{month:02}-{day:02}"));
+        let dates = self.dates.iter().map(|(a, b)| if a == b { a.to_string() } else { format!("{a}/{b}") });
+        yearly.chain(dates).collect()
     }
 
     /// Whether that day is one.

@@ -4,6 +4,7 @@ pub(super) mod account;
 mod door;
 mod events;
 mod people;
+mod rules;
 mod sessions;
 mod status;
 
@@ -43,7 +44,8 @@ type Answer<T> = Result<Json<T>, Problem>;
         account::tokens, account::add_token, account::remove_token,
         people::list, people::one, people::remove, people::photos,
         events::list,
-        status::health, status::models, status::settings, status::logs,
+        status::health, status::models, status::evaluations, status::settings, status::logs,
+        rules::shown, rules::who_can,
         door::unlock,
         sessions::create, sessions::one, sessions::end, sessions::target, sessions::introspect,
     ),
@@ -55,6 +57,7 @@ type Answer<T> = Result<Json<T>, Problem>;
             committed; a client that falls behind hears `{\"type\":\"missed\",\"records\":N}` and reads them here."),
         (name = "status", description = "How the terminal is. `GET /api/v1/live` is a WebSocket with pictures of the door's \
             camera, where `web.live_picture` allows it: binary messages, a JPEG picture each, five a second at most."),
+        (name = "rules", description = "Who may pass which door when."),
         (name = "door", description = "The door by hand."),
         (name = "sessions", description = "Somebody with a camera of their own. `ws` of a session is the address of its \
             WebSocket: the client sends JPEG pictures as binary messages, two to ten a second, and hears texts: \
@@ -139,6 +142,9 @@ pub(super) fn router(app: Shared) -> Router {
         .route("/events/stream", get(events::stream))
         .route("/health", get(status::health))
         .route("/models", get(status::models))
+        .route("/evaluations", get(status::evaluations))
+        .route("/rules", get(rules::shown))
+        .route("/rules/who-can", get(rules::who_can))
         .route("/settings", get(status::settings))
         .route("/logs", get(status::logs))
         .route("/live", get(status::live))

@@ -7,6 +7,7 @@ use crate::adapters::web::house::{DoorCounts, LogLine, ModelRow, SettingRow};
 use crate::adapters::web::hub::Counts;
 use crate::adapters::web::problem::Problem;
 use crate::adapters::web::server::{Peer, stopped};
+use crate::adapters::web::shown::{Evaluation, NetworkTimes};
 use crate::schema::health::{Health, HealthStatus};
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -27,6 +28,10 @@ pub struct HealthAnswer {
     sessions: Counts,
     door: DoorCounts,
     version: &'static str,
+    /// Of the processor; null where the machine does not tell.
+    processor_celsius: Option<f32>,
+    /// How long the door's networks take.
+    networks: Vec<NetworkTimes>,
 }
 
 /// Open to everybody, so that it tells one word: 200 when doors are decided, 503 when not.
@@ -101,8 +106,13 @@ fn web_metrics(app: &Shared) -> String {
     (status = 200, body = HealthAnswer), (status = 401, body = Problem)), security(("login" = []), ("token" = [])))]
 pub async fn health(State(app): At, _caller: Caller) -> Answer<HealthAnswer> {
     let sessions = app.hub.counts();
-    let (health, door) = blocking(move || (app.house.health(), app.house.door())).await?;
-    Ok(Json(HealthAnswer { health, sessions, door, version: env!("CARGO_PKG_VERSION") }))
+    let look = move || {
+        let house = &app.house;
+        (house.health(), house.door(), house.processor_celsius(), house.network_times())
+    };
+    let (health, door, processor_celsius, networks) = blocking(look).await?;
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Json(HealthAnswer { health, sessions, door, version, processor_celsius, networks }))
 }
 
 /// The networks in use.
@@ -110,6 +120,13 @@ pub async fn health(State(app): At, _caller: Caller) -> Answer<HealthAnswer> {
     (status = 200, body = Vec<ModelRow>), (status = 401, body = Problem)), security(("login" = []), ("token" = [])))]
 pub async fn models(State(app): At, _caller: Caller) -> Answer<Vec<ModelRow>> {
     Ok(Json(app.house.models()))
+}
+
+/// Error rates that `cardea eval … --keep` has measured on this terminal's networks, with points for plots.
+#[utoipa::path(get, path = "/api/v1/evaluations", tag = "status", responses(
+    (status = 200, body = Vec<Evaluation>), (status = 401, body = Problem)), security(("login" = []), ("token" = [])))]
+pub async fn evaluations(State(app): At, _caller: Caller) -> Answer<Vec<Evaluation>> {
+    Ok(Json(blocking(move || app.house.evaluations()).await?))
 }
 
 /// The configuration in force, with the origin of each value.

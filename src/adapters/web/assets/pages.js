@@ -1,7 +1,9 @@
 // The pages of the console. Each fills its place and returns what ends it.
-import { el, field, plot, table } from './dom.js';
+import { el, field, table } from './dom.js';
 import { call, get, post, remove, socket } from './api.js';
 import { known, t, when } from './i18n.js';
+import { healthPage, models } from './measures.js';
+import { rules } from './rules.js';
 import { closeCamera, openCamera, picture } from './session.js';
 
 const KIND = { granted: 'good', denied: 'bad', try_again: 'warn' };
@@ -181,36 +183,6 @@ async function doors(place, { me, may, say }) {
   place.append(el('h2', {}, t('live.last')), eventTable(page.events.reverse().slice(0, 50).map(eventRow)));
 }
 
-async function health(place) {
-  const facts = el('div'), plots = el('div', { class: 'grid' });
-  place.append(facts, plots);
-  const series = { fps: [], age: [], sessions: [] };
-  const refresh = async () => {
-    const h = await get('/health');
-    const s = h.sessions, dropped = s.frames_replaced_total + s.frames_too_many_total + s.frames_refused_total;
-    const push = (list, v) => { list.push(v); if (list.length > 120) list.shift(); };
-    push(series.fps, h.camera.fps);
-    push(series.age, h.camera.age_ms);
-    push(series.sessions, s.sessions);
-    facts.replaceChildren(el('div', { class: 'grid' }, healthCard(h), el('section', { class: 'card' }, el('dl', {},
-      el('dt', {}, t('health.disk')), el('dd', {}, `${h.disk_free_mb} MB`), el('dt', {}, t('health.pack')), el('dd', {}, h.model_pack),
-      el('dt', {}, t('health.pad')), el('dd', {}, h.passive_pad ? t('state.yes') : t('state.no')), el('dt', {}, t('health.records')), el('dd', {}, String(h.seq)),
-      el('dt', {}, t('health.sessions')), el('dd', {}, `${s.sessions} / ${s.sessions_total}`), el('dt', {}, t('health.dropped')), el('dd', {}, `${dropped} / ${s.frames_total}`),
-      el('dt', {}, 'Cardea'), el('dd', {}, h.version)))));
-    plots.replaceChildren(...[[t('health.fps'), series.fps, '/s', 1], [t('health.age'), series.age, 'ms', 0], [t('health.sessions'), series.sessions, '', 0]]
-      .map(([label, values, unit, digits]) => el('div', { class: 'card' }, plot(label, values, unit, digits))));
-  };
-  await refresh();
-  const timer = setInterval(() => refresh().catch(() => {}), 2000);
-  return () => clearInterval(timer);
-}
-
-async function models(place) {
-  const rows = (await get('/models')).map((m) => el('tr', {}, el('td', {}, m.role), el('td', {}, m.name), el('td', {}, m.precision),
-    el('td', {}, el('code', {}, m.file), el('br'), el('code', { class: 'quiet' }, m.sha256.slice(0, 16))), el('td', {}, m.licence)));
-  place.append(table(t('nav.models'), [t('models.role'), t('login.name'), t('models.precision'), t('models.file'), t('models.licence')], rows));
-}
-
 async function settings(place) {
   const all = await get('/settings');
   const rows = el('tbody'), list = table(t('nav.settings'), [t('settings.key'), t('settings.value'), t('settings.origin')], []);
@@ -264,7 +236,8 @@ export const PAGES = [
   { name: 'people', role: 'viewer', show: people },
   { name: 'events', role: 'viewer', show: events },
   { name: 'doors', role: 'viewer', show: doors },
-  { name: 'health', role: 'viewer', show: health },
+  { name: 'rules', role: 'operator', show: rules },
+  { name: 'health', role: 'viewer', show: healthPage(healthCard) },
   { name: 'models', role: 'viewer', show: models },
   { name: 'settings', role: 'admin', show: settings },
   { name: 'logs', role: 'admin', show: logs },

@@ -11,7 +11,7 @@ use super::labels::Table;
 use super::stats::upper;
 use crate::base::time::Tick;
 use crate::cli::clip::{Look, Screening, observe, seed};
-use crate::cli::{Code, Exit, Failure, Globals, Outcome, still};
+use crate::cli::{Code, Failure, still};
 use crate::config::Config;
 use crate::domain::gallery::Template;
 use crate::domain::gesture::{Gestures, Limits};
@@ -98,7 +98,7 @@ const GATES: [(&str, &str); 8] = [
     ("challenge", "a random challenge without PAD, granted"),
 ];
 
-pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) -> Outcome {
+pub fn run(config: &Config, mut engine: Engine, args: &Args) -> Result<Value, Failure> {
     let stills = stills(&mut engine, args)?;
     if stills.is_empty() {
         let why = "no still shows one face from the front";
@@ -136,8 +136,7 @@ pub fn run(globals: &Globals, config: &Config, mut engine: Engine, args: &Args) 
     for r in results {
         all.extend(r?);
     }
-    super::faces::print(globals, &report(config, args, stills.len(), &all));
-    Ok(Exit::Done)
+    Ok(report(config, args, stills.len(), &all))
 }
 
 /// The stills that can be used, in an order that the seed draws.
