@@ -4,6 +4,7 @@
 mod support;
 
 use cardea::adapters::mqtt::Status;
+use cardea::adapters::web::house::DoorCounts;
 use cardea::runtime::commands::CommandStatus;
 use cardea::runtime::metrics::{Metrics, text};
 use cardea::schema::access::AccessKind;
@@ -40,7 +41,8 @@ fn metrics() -> String {
     let mqtt = Status { connected: true, connections: 1, in_flight: 0, cursor: 4711, confirmed: 4711, live_dropped: 0 };
     let records = ["access.granted", "door.forced", "alarm.tamper", "alarm.spoof"].map(|k| (k.to_owned(), 1));
     let records = BTreeMap::from(records);
-    text(&Metrics { health: &health, records: &records, commands: &commands, mqtt: Some(mqtt), version: "0.1.0" })
+    let (mqtt, door) = (Some(mqtt), DoorCounts::default());
+    text(&Metrics { health: &health, records: &records, commands: &commands, mqtt, door, version: "0.1.0" })
 }
 
 fn promtool(args: &[&str], input: &str) -> (Option<i32>, String) {

@@ -43,19 +43,23 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
 
 /// One line a fault on standard output, or one object with all of them.
 fn check(inputs: &Inputs, as_json: bool) -> Outcome {
-    let faults = config::load(inputs).err();
-    let failure = faults.as_ref().map(config_failure);
+    let loaded = config::load(inputs);
+    let faults = loaded.as_ref().err();
+    let failure = faults.map(config_failure);
     if as_json {
-        let list: Vec<_> = faults.iter().flatten().collect();
+        let list: Vec<_> = faults.into_iter().flatten().collect();
         let mut object = json!({ "ok": list.is_empty(), "faults": list });
         if let Some(failure) = &failure {
             object["error"] = failure.json();
         }
         println!("{object}");
-    } else if faults.is_none() {
+    } else if let Ok(config) = &loaded {
         println!("ok");
+        for (key, what, hint) in config::warnings(config) {
+            eprintln!("warning: {key}: {what}; {hint}");
+        }
     } else {
-        faults.iter().flatten().for_each(|fault| println!("{fault}"));
+        faults.into_iter().flatten().for_each(|fault| println!("{fault}"));
     }
     let Some(failure) = failure else { return Ok(Exit::Done) };
     eprintln!("{failure}");

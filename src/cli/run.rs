@@ -1,11 +1,10 @@
 //! `cardea run`: the daemon.
 
 use super::{Code, Exit, Failure, Globals, Outcome, dev};
-use crate::adapters::web::house::SettingRow;
 use crate::base::stop::Stop;
-use crate::config::Entry;
 use crate::runtime::daemon::{self, Options};
 use crate::runtime::logging;
+use crate::runtime::settings::Settings;
 
 #[derive(clap::Args, Debug, Default)]
 pub struct Args {
@@ -24,29 +23,18 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         globals
     };
     let config = super::load_config(globals)?;
+    let settings = Settings::new(super::config_inputs(globals));
     super::pad::check_site(&config)?;
     logging::start(&config.log().level);
     let stop = Stop::default();
     let again = if args.dev { Some(dev::begin(globals, &config, &stop)?) } else { None };
     stop_on_signals(&stop)?;
-    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, settings: settings(globals) })
+    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, settings: Some(settings) })
         .map_err(Failure::unavailable)?;
     match again {
         Some(again) => again.if_something_changed(),
         None => Ok(Exit::Done),
     }
-}
-
-/// The configuration for the console's page of settings. A path to a secret is shown, no secret stands in it.
-fn settings(globals: &Globals) -> Vec<SettingRow> {
-    let merged = crate::config::merge(&super::config_inputs(globals));
-    let row = |e: Entry| SettingRow {
-        value: e.value.map(|v| v.to_string()).unwrap_or_default(),
-        origin: e.origin.to_string(),
-        description: crate::config::description(&e.key).to_owned(),
-        key: e.key,
-    };
-    crate::config::entries(&merged).into_iter().map(row).collect()
 }
 
 /// SIGTERM and SIGINT ask for the end, in order.

@@ -75,6 +75,7 @@ fn visit_of(event: &Event) -> Option<VisitId> {
         | Event::AccessReported { visit, .. }
         | Event::PanelSent { visit, .. }
         | Event::PanelDropped { visit, .. }
+        | Event::SessionDoor { visit, .. }
         | Event::AlarmDuress { visit, .. }
         | Event::AlarmSpoof { visit }
         | Event::RelayCoalesced { visit } => Some(*visit),

@@ -1,4 +1,4 @@
-//! Layers: built-in defaults < file < `cardea.d/*.toml` < environment < systemd credential < `--set`.
+//! Layers: built-in defaults < file < `cardea.d/*.toml` < the console's `settings.toml` < environment < systemd credential < `--set`.
 //!
 //! Each key of each layer is tried on its own, so that one fault does not hide the next. A value that is at fault is left
 //! out of the merge, so that it does not raise a second fault against its neighbours.
@@ -7,6 +7,7 @@ use super::check::check;
 use super::compat;
 use super::fault::{Fault, Faults, Origin, Origins, nearest};
 use super::keys::{Key, keys};
+use super::overrides::{SETTINGS_FILE, Text, is_editable};
 use super::raw::{RESERVED, Raw};
 use super::sections::Config;
 use serde::Deserialize;
@@ -58,7 +59,12 @@ pub struct Merged {
 /// # Errors
 /// [`Faults`]; then nothing of the configuration may be used.
 pub fn load(inputs: &Inputs) -> Result<Config, Faults> {
-    let merged = merge(inputs);
+    load_over(inputs, &Text::OfFile)
+}
+
+/// [`load`] with another text of the console's file.
+pub(super) fn load_over(inputs: &Inputs, settings: &Text<'_>) -> Result<Config, Faults> {
+    let merged = merge_over(inputs, settings);
     let mut faults = merged.faults;
     match check(&merged.raw, &merged.origins) {
         Ok(config) if faults.is_empty() => return Ok(config),
@@ -71,10 +77,38 @@ pub fn load(inputs: &Inputs) -> Result<Config, Faults> {
 /// Reads and merges all layers; faults between keys are not looked for yet.
 #[must_use]
 pub fn merge(inputs: &Inputs) -> Merged {
+    merge_over(inputs, &Text::OfFile)
+}
+
+/// [`merge`] with another text of the console's file, which lies where the other layers say.
+pub(super) fn merge_over(inputs: &Inputs, settings: &Text<'_>) -> Merged {
+    let dir = match layers(inputs, None).table.get("store").and_then(|s| s.get("dir")).and_then(Value::as_str) {
+        Some(dir) => PathBuf::from(dir),
+        None => Raw::default().store.dir,
+    };
+    let mut reader = layers(inputs, Some((&dir.join(SETTINGS_FILE), settings)));
+    match Raw::deserialize(reader.table) {
+        Ok(mut raw) => {
+            compat::ports(&mut raw.web.compat, &inputs.env, &mut reader.origins, &mut reader.faults);
+            Merged { raw, origins: reader.origins, faults: reader.faults }
+        }
+        Err(e) => {
+            // Every value was accepted on its own, so this is a fault of this file rather than of the user's.
+            reader.faults.push(Fault::at(&Origin::Default, "", format!("merging failed: {e}; please report this")));
+            Merged { raw: Raw::default(), origins: reader.origins, faults: reader.faults }
+        }
+    }
+}
+
+/// All layers in their order.
+fn layers(inputs: &Inputs, settings: Option<(&Path, &Text<'_>)>) -> Reader {
     let mut reader = Reader::default();
     let file = inputs.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     reader.file(&file, inputs.file.is_none());
     reader.drop_ins(&file.parent().unwrap_or(Path::new("")).join(DROP_INS));
+    if let Some((path, text)) = settings {
+        reader.settings(path, text);
+    }
     let mut env: Vec<_> = inputs.env.iter().collect();
     env.sort(); // So that faults have an order.
     for (name, value) in env {
@@ -97,17 +131,7 @@ pub fn merge(inputs: &Inputs) -> Merged {
     if let Some(dir) = &inputs.state {
         reader.insert("store.dir", Value::String(dir.to_string_lossy().into_owned()), Origin::State);
     }
-    match Raw::deserialize(reader.table) {
-        Ok(mut raw) => {
-            compat::ports(&mut raw.web.compat, &inputs.env, &mut reader.origins, &mut reader.faults);
-            Merged { raw, origins: reader.origins, faults: reader.faults }
-        }
-        Err(e) => {
-            // Every value was accepted on its own, so this is a fault of this file rather than of the user's.
-            reader.faults.push(Fault::at(&Origin::Default, "", format!("merging failed: {e}; please report this")));
-            Merged { raw: Raw::default(), origins: reader.origins, faults: reader.faults }
-        }
-    }
+    reader
 }
 
 #[derive(Default)]
@@ -115,6 +139,8 @@ struct Reader {
     table: Table,
     origins: Origins,
     faults: Vec<Fault>,
+    /// Keys that only the owner sets are refused.
+    only_editable: bool,
 }
 
 impl Reader {
@@ -124,6 +150,16 @@ impl Reader {
             Err(e) if may_be_absent && e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => self.file_fault(path, format!("cannot be read: {e}")),
         }
+    }
+
+    fn settings(&mut self, path: &Path, text: &Text<'_>) {
+        self.only_editable = true;
+        match text.read(path) {
+            Ok(Some(text)) => self.document(path, &text),
+            Ok(None) => {}
+            Err(e) => self.file_fault(path, format!("cannot be read: {e}")),
+        }
+        self.only_editable = false;
     }
 
     fn file_fault(&mut self, path: &Path, what: String) {
@@ -192,6 +228,11 @@ impl Reader {
             self.faults.push(unknown(&origin, key));
             return;
         };
+        if self.only_editable && !is_editable(key) {
+            let what = "is not one of the keys that the console's file may set; move it to the configuration file";
+            self.faults.push(Fault::at(&origin, key, what));
+            return;
+        }
         if fits(key, spec, &value) {
             self.insert(key, value, origin);
         } else if let Some(text) = otherwise.filter(|t| fits(key, spec, t)) {
@@ -241,7 +282,7 @@ fn fits(key: &str, spec: &Key, value: &Value) -> bool {
 }
 
 /// Puts `value` at the dotted `key`.
-fn nest(table: &mut Table, key: &str, value: Value) {
+pub(super) fn nest(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);

@@ -49,6 +49,12 @@ pub fn entries(merged: &Merged) -> Vec<Entry> {
     entries
 }
 
+/// What may stand behind a key; `None` for one that does not exist.
+#[must_use]
+pub fn about(key: &str) -> Option<&'static Key> {
+    keys().keys.get(key)
+}
+
 /// What a key means, in one sentence.
 #[must_use]
 pub fn description(key: &str) -> &'static str {
@@ -68,7 +74,7 @@ pub fn example() -> String {
     let defaults = Merged { raw: Raw::default(), origins: super::Origins::new(), faults: Vec::new() };
     let mut text = String::from(
         "# Configuration of cardea: every key, with its default. Copy to /etc/cardea/cardea.toml and change what you need.\n\
-         # Later layers win: this file, cardea.d/*.toml beside it, CARDEA__SECTION__KEY, a systemd credential cardea.toml, --set.\n\
+         # Later layers win: this file, cardea.d/*.toml beside it, settings.toml of the state directory (the console's), CARDEA__SECTION__KEY, a systemd credential cardea.toml, --set.\n\
          # `cardea config check` lists everything that is wrong; `cardea config show --origin` tells where a value came from.\n",
     );
     let mut section = String::new();

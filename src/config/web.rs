@@ -3,6 +3,7 @@
 use super::check::Checker;
 use super::compat::{self, CompatConfig, RawCompat};
 use super::raw::Raw;
+use super::sections::{ChallengeMode, Config};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,8 @@ pub struct RawWeb {
     pub self_service: bool,
     /// An operator may open the door from the console and the API.
     pub remote_unlock: bool,
+    /// A web session that identifies somebody, with the whole configured challenge, opens the door if all rules agree. Whoever opens from afar sees nobody at the door, and their camera is not yours.
+    pub opens_door: bool,
     /// Whoever has logged in sees what the door's camera sees.
     pub live_picture: bool,
     /// Sessions at a time.
@@ -70,6 +73,7 @@ impl Default for RawWeb {
             names: Vec::new(),
             self_service: false,
             remote_unlock: false,
+            opens_door: false,
             live_picture: false,
             max_sessions: 100,
             session_ttl_s: 120,
@@ -100,6 +104,8 @@ pub struct WebConfig {
     pub self_service: bool,
     /// `web.remote_unlock`, default false.
     pub remote_unlock: bool,
+    /// `web.opens_door`, default false; only with `challenge.mode = "always"`.
+    pub opens_door: bool,
     /// `web.live_picture`, default false.
     pub live_picture: bool,
     /// `web.max_sessions`, default 100.
@@ -135,12 +141,36 @@ pub(super) fn check(c: &mut Checker<'_>, raw: &Raw) {
     if web.cert_file.is_some() != web.key_file.is_some() {
         c.fault_between("web.cert_file", "web.key_file", "certificate and key come together: set both or neither");
     }
+    if web.opens_door && raw.challenge.mode != ChallengeMode::Always {
+        c.fault_between(
+            "web.opens_door",
+            "challenge.mode",
+            "a door that opens from afar needs challenge.mode = \"always\"",
+        );
+    }
     compat::check(c, raw);
     for name in &web.names {
         if !is_host(name) {
             c.fault("web.names", format!("`{name}` is neither the name of a host nor an address"));
         }
     }
+}
+
+/// What is allowed and should be known all the same: key, what it means, what to do.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<(&'static str, String, &'static str)> {
+    let web = config.web();
+    let mut all = Vec::new();
+    if web.enabled && web.opens_door {
+        let who = if web.self_service { "anybody who reaches the address" } else { "whoever has logged in" };
+        let what = format!("web sessions open the door: {who} may try, with a camera that is not yours");
+        all.push((
+            "web.opens_door",
+            what,
+            "set it to false unless that is what you want; a virtual camera is seen by nobody",
+        ));
+    }
+    all
 }
 
 /// Whether a certificate may name this.
@@ -163,6 +193,7 @@ pub(super) fn build(raw: &RawWeb) -> WebConfig {
         names: raw.names.clone(),
         self_service: raw.self_service,
         remote_unlock: raw.remote_unlock,
+        opens_door: raw.opens_door,
         live_picture: raw.live_picture,
         max_sessions: raw.max_sessions as usize,
         session_ttl: Duration::from_secs(raw.session_ttl_s),

@@ -65,6 +65,47 @@ impl Advice {
     }
 }
 
+/// A short text of characters that every display has: printable ASCII, at most 64.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Short {
+    len: u8,
+    bytes: [u8; 64],
+}
+
+impl Short {
+    /// `None` for a text that is longer, or has other characters.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Short> {
+        let mut bytes = [0; 64];
+        let plain = text.bytes().all(|b| (0x20..0x7f).contains(&b));
+        bytes.get_mut(..text.len()).filter(|_| plain)?.copy_from_slice(text.as_bytes());
+        Some(Short { len: u8::try_from(text.len()).ok()?, bytes })
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.bytes.get(..usize::from(self.len)).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default()
+    }
+}
+
+/// What somebody needs to make the first administrator: shown while there is none and nobody stands in front.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Good for one account, once.
+    pub code: Short,
+    /// Of the console, as a browser takes it.
+    pub address: Short,
+    /// First bytes of the certificate's SHA-256 fingerprint, as browsers show it; empty without TLS.
+    pub fingerprint: Short,
+}
+
+/// The code stands on the display, and in no log.
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Setup({})", self.address.as_str())
+    }
+}
+
 /// One screen. Equal screens need not be drawn twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
@@ -80,6 +121,8 @@ pub struct Screen {
     pub advice: Option<Advice>,
     /// The whole display in this colour, sRGB, during a light handshake; nothing else is drawn.
     pub light: Option<[u8; 3]>,
+    /// With [`Phase::Idle`]: how to set the terminal up.
+    pub setup: Option<Setup>,
 }
 
 impl Screen {
@@ -93,5 +136,22 @@ impl Screen {
         verdict: None,
         advice: None,
         light: None,
+        setup: None,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_is_plain_and_fits_and_the_code_stands_in_no_log() {
+        assert_eq!(Short::new("AB-12").expect("plain").as_str(), "AB-12");
+        assert_eq!(Short::new(&"x".repeat(64)).map(|s| s.as_str().len()), Some(64));
+        assert!(Short::new(&"x".repeat(65)).is_none() && Short::new("é").is_none() && Short::new("a\n").is_none());
+        let short = |t| Short::new(t).expect("plain");
+        let setup = Setup { code: short("SECR-ETCO-DEXX"), address: short("https://a:1"), fingerprint: short("") };
+        let screen = Screen { setup: Some(setup), ..Screen::IDLE };
+        assert!(!format!("{screen:?}").contains("SECR"));
+    }
 }

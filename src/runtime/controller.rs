@@ -3,6 +3,7 @@
 //! The order of a grant is fixed: lockout and guard are looked at before the visit begins, `access.granted` is on the
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
+mod afar;
 mod obey;
 mod report;
 mod ruling;
@@ -13,11 +14,12 @@ use super::panel::PanelDesk;
 use super::recorder::Recorder;
 use super::rules::{Factors, Rules, Shown, shown};
 use super::watch::{SharedWants, Watched};
+use super::web::SetupBoard;
 use crate::adapters::mqtt::Outbox;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
 use crate::domain::observation::Observation;
-use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::screen::{Advice, Phase, Screen, Setup};
 use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
 use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
 use crate::schema::event::{Event, OpenedBy, Reason, Verdict};
@@ -64,6 +66,10 @@ pub struct Controller {
     pub seed: Box<dyn FnMut() -> Result<[u8; 32], PortError> + Send>,
     pub beat: Heartbeat,
     pub guard_lost: Arc<std::sync::atomic::AtomicBool>,
+    /// How to set the terminal up, while it has no administrator.
+    pub setup: SetupBoard,
+    /// While nobody is there: what of it the display shows.
+    pub resting: Option<Option<Setup>>,
     pub stop: Stop,
 }
 
@@ -114,6 +120,9 @@ impl Controller {
                 }
                 self.show(Screen::IDLE);
             }
+            if self.resting.is_some_and(|shown| shown != self.setup.at(now)) {
+                self.show(Screen::IDLE);
+            }
             self.obey(&mut turn);
             self.follow_rules(&mut turn, now);
             self.at_the_door(|door, hands| door.tick(now, hands));
@@ -143,6 +152,7 @@ impl Controller {
                     self.finish_pulse(&mut turn);
                     break;
                 }
+                Ok(Watched::Web(d)) => self.from_afar(&mut turn, &d),
                 Ok(Watched::Command) => {}
                 Err(RecvTimeoutError::Timeout) => self.step(&mut turn, Input::Time),
             }
@@ -379,7 +389,12 @@ impl Controller {
         }
     }
 
-    fn show(&mut self, screen: Screen) {
+    fn show(&mut self, mut screen: Screen) {
+        self.resting = None;
+        if screen == Screen::IDLE {
+            screen.setup = self.setup.at(self.clock.now());
+            self.resting = Some(screen.setup);
+        }
         if let Err(e) = self.prompt.show(&screen) {
             tracing::warn!(error = %e, "the prompt is gone; the door works on");
         }

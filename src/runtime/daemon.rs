@@ -16,7 +16,7 @@ use super::rules::{Rules, Shown};
 use super::site::{RulesSlot, SiteDoor};
 use super::timings::{Timed, Timings};
 use super::watch::{SharedWants, Watch, Watched};
-use super::web::{self, HealthBoard, Sights, Web, WebParts};
+use super::web::{self, HealthBoard, SetupBoard, Sights, Web, WebParts};
 use crate::adapters::mqtt::{Client, CursorMoves, Outbox, SiteClient, command_key};
 use crate::adapters::relay::client::GuardClient;
 use crate::adapters::relay::line::LineSpec;
@@ -58,8 +58,8 @@ pub struct Options {
     pub lines: bool,
     /// Another challenge than the configured one: the demo knows what its clips can answer.
     pub challenge: Option<ChallengeSource>,
-    /// The configuration as the console shows it.
-    pub settings: Vec<crate::adapters::web::house::SettingRow>,
+    /// The configuration as the console shows and changes it.
+    pub settings: Option<super::settings::Settings>,
 }
 
 /// Runs until `stop`, a fault, or the end of a recording that is not looped.
@@ -133,6 +133,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let wants = Arc::new(SharedWants::default());
     let precedence = Arc::new(Precedence::default());
     let (tap, live) = web::tap(config);
+    let (setup_board, door_ear) = (SetupBoard::default(), watched.clone());
     let wired = inputs::open(&config.door().inputs, clock.clone())?.map(|first| Inputs {
         config: config.door().inputs.clone(),
         clock: clock.clone(),
@@ -187,6 +188,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         seed: Box::new(random::<32>),
         beat: control_beat.clone(),
         guard_lost: guard_lost.clone(),
+        setup: setup_board.clone(),
+        resting: None,
         stop: stop.clone(),
     };
     let now = clock.now();
@@ -204,6 +207,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         live,
         sights: Sights { camera: camera.clone(), slot: slot.clone(), precedence },
         settings: options.settings,
+        setup: setup_board.clone(),
+        door: door_ear,
         rules: rules_board,
         timings,
     };

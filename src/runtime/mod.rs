@@ -21,6 +21,7 @@ pub mod recorder;
 pub mod rules;
 pub mod rules_shown;
 pub mod sessions;
+pub mod settings;
 pub mod site;
 pub mod timings;
 pub mod watch;

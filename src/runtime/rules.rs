@@ -391,6 +391,42 @@ impl Rules {
         }
     }
 
+    /// What the rules say to a visit of a web session. Nothing is shown to the door's keypad by somebody who is elsewhere, and
+    /// nobody who is elsewhere comes along or is come along with: where PIN, card or company is asked for, it is refused.
+    ///
+    /// # Errors
+    /// [`Refusal`] of the first rule that objects.
+    pub fn judge_afar(&mut self, now: Tick, wall: WallTime, d: &Decision) -> Result<(), Refusal> {
+        let refuse = |reason, rule: &str| Err(Refusal { reason, rule: rule.into() });
+        let Some(person) = &d.person else { return refuse(Reason::NoMatch, "nobody was named") };
+        if let Err(e) = self.reload() {
+            tracing::error!(error = %e, "people could not be read: nobody passes");
+            return refuse(Reason::Degraded, "what is known of people cannot be read");
+        }
+        let at = self.clock.look(now, wall);
+        let none = Attributes::default();
+        let attributes = self.attributes.get(person).unwrap_or(&none);
+        let seen = Evidence {
+            lockdown: self.lockdown,
+            locked_out: self.lockouts.person(now, person),
+            entered_ms: self.presence.entered(person),
+            ..Evidence::default()
+        };
+        self.book.decide(&Case { now: at, person, attributes, door: &self.door, seen: &seen })?;
+        match &self.known {
+            Some(known) if !known.contains(person) => refuse(Reason::Stopped, "the person was removed meanwhile"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody was let in from afar: an entry as soon as the door opens, but no begin of office hours, and nobody who waits
+    /// at the door goes along.
+    pub fn granted_afar(&mut self, visit: VisitId, person: &PersonId) {
+        if self.passback() {
+            self.presence.granted(visit, person);
+        }
+    }
+
     fn has_factors(&self, who: &Attributes) -> bool {
         self.book.demand(who, &self.door).met(who.pin.is_some(), who.card.is_some())
     }

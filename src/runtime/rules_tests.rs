@@ -290,3 +290,31 @@ fn what_the_rules_say_stands_on_the_screen_before_anybody_sees_a_grant() {
     let looking = Screen { phase: Phase::Looking, ..Screen::IDLE };
     assert_eq!(shown(looking, Some(&refused(Reason::Expired, "x"))), looking);
 }
+
+#[test]
+fn from_afar_nothing_can_be_shown_nobody_comes_along_and_all_other_rules_hold() {
+    let mut h = House::new();
+    let afar = |h: &mut House, name: &str| {
+        let d = h.visit(name);
+        h.rules.judge_afar(h.clock.now(), h.clock.wall(), &d).map_err(|r| r.reason)
+    };
+    assert_eq!(afar(&mut h, "ada"), Ok(()));
+    assert_eq!(afar(&mut h, "cleo"), Err(Reason::SecondFactor), "a keypad is at the door");
+    // Bob of the staff waits for nobody, Eve at the door waits for somebody: whoever is elsewhere is no company.
+    assert_eq!(h.judge("eve"), Ruling::Second);
+    assert_eq!(afar(&mut h, "ada"), Ok(()));
+    let visit = VisitId(h.visits);
+    h.rules.granted_afar(visit, &id("ada"));
+    assert_eq!(h.reason("eve"), Some(Reason::TwoPerson), "she waits still");
+    let late = h.tick(40);
+    assert!(matches!(&late[..], [Event::AccessDenied { reason: Reason::TwoPerson, .. }]), "{late:?}");
+    assert_eq!(afar(&mut h, "eve"), Err(Reason::TwoPerson));
+    assert_eq!(h.tick(40), [], "and from afar she does not wait");
+    h.rules.opened(h.clock.now(), h.clock.wall(), visit);
+    assert_eq!(afar(&mut h, "ada"), Err(Reason::AntiPassback), "an entry like any other");
+    h.rules.set_lockdown(true);
+    assert_eq!(afar(&mut h, "bob"), Err(Reason::Lockdown));
+    h.rules.set_lockdown(false);
+    h.clock.advance(Duration::from_secs(12 * 3600));
+    assert_eq!(afar(&mut h, "bob"), Err(Reason::OutsideSchedule));
+}

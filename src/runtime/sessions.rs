@@ -12,6 +12,7 @@ mod words;
 use super::engine::{Engine, Judge};
 use super::enrolment::{self, Taken};
 use super::recorder::Recorder;
+use super::watch::Watched;
 use crate::adapters::store::EncryptedPeople;
 use crate::adapters::system::random;
 use crate::adapters::web::hub::{Ask, EnrolAsk, EnrolDone, Hub, Outcome, RefusedPicture, Work};
@@ -32,6 +33,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// Visits of web sessions count from here, those of the door from 1: both stand in one journal.
@@ -62,6 +64,8 @@ pub struct Worker {
     pub state: PathBuf,
     /// The door comes first.
     pub precedence: Arc<Precedence>,
+    /// To the door's controller, where sessions may ask it.
+    pub door: Option<SyncSender<Watched>>,
 }
 
 /// Who is enrolled, as of the last look.
@@ -116,6 +120,7 @@ impl Worker {
                                 by: ask.by.clone(),
                             });
                             live.begin(&ask, policy, VisitId(visits), random()?);
+                            live.at_door = self.door.is_some() && manner::may_open(&self.config, &ask);
                         }
                         self.look(&id, &mut live, &frame)?;
                         self.hub.tell_look(&id, &live.look);
@@ -247,6 +252,11 @@ impl Worker {
     }
 
     fn decided(&self, id: &str, live: &mut Live, d: Decision) {
+        if let Some(door) = self.door.as_ref().filter(|_| live.at_door)
+            && let Err(e) = door.try_send(Watched::Web(Box::new(d.clone())))
+        {
+            tracing::error!(error = %e, visit = d.visit.0, "the door is busy: a session's verdict did not reach it");
+        }
         let granted = d.verdict == Verdict::Granted;
         let person = d.person.filter(|p| granted && p.as_str() != TARGET);
         let advice = words::advice_for(d.verdict, d.reason);

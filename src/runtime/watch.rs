@@ -28,6 +28,8 @@ pub enum Watched {
     DoorLost(String),
     /// A PIN was typed or a card shown.
     Shown(super::rules::Shown),
+    /// A visit of a web session, where `web.opens_door` lets it ask.
+    Web(Box<crate::domain::visit::Decision>),
     /// A command lies in its own queue; only there to wake the controller.
     Command,
 }

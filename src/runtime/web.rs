@@ -7,21 +7,24 @@ use super::precedence::Yielding;
 use super::recorder::Recorder;
 use super::rules::{InForce, RulesBoard};
 use super::sessions::{self, Worker};
+use super::settings::Settings;
 use super::timings::Timings;
+use super::watch::Watched;
 use super::{evaluations, logging, metrics, rules_shown, who_can};
 use crate::adapters::mqtt::Outbox;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, receipt};
 use crate::adapters::system::{THERMAL, processor_celsius, random};
-use crate::adapters::web::house::{DoorCounts, House, LogLine, ModelRow, NotOpened, SettingRow};
+use crate::adapters::web::house::{DoorCounts, House, LogLine, ModelRow, NotOpened, NotSet, SettingRow, WrongField};
 use crate::adapters::web::hub::{Hub, Limits};
 use crate::adapters::web::shown::{Evaluation, MayNotPass, MayPass, NetworkTimes, RulesShown, WhoCan};
 use crate::adapters::web::token::Signer;
 use crate::adapters::web::{FEED, Parts, Server};
 use crate::base::precedence::Precedence;
 use crate::base::slot::LatestSlot;
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Tick};
 use crate::config::Config;
 use crate::domain::access::Attributes;
+use crate::domain::screen::Setup;
 use crate::ports::{Journal, PeopleStore, PersonSummary, PortError, Recovery, Stored};
 use crate::schema::command::{Command, CommandError, Via};
 use crate::schema::event::Event;
@@ -31,7 +34,7 @@ use crate::schema::record::rfc3339;
 use crate::vision::frame::Frame;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +44,27 @@ use tokio::sync::{broadcast, watch};
 pub type Feed = broadcast::Sender<Arc<str>>;
 /// The newest judgement of the supervisor; `None` before the first.
 pub type HealthBoard = Arc<Mutex<Option<Health>>>;
+
+/// So long after the start the display shows how to set the terminal up: whoever installs it stands before it then, and
+/// afterwards anybody could.
+const SETUP_SHOWN: Duration = Duration::from_mins(30);
+
+/// What the display shows while there is no administrator, until when.
+#[derive(Clone, Default)]
+pub struct SetupBoard(Arc<Mutex<Option<(Setup, Tick)>>>);
+
+impl SetupBoard {
+    /// What is to be shown now.
+    #[must_use]
+    pub fn at(&self, now: Tick) -> Option<Setup> {
+        let held = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.filter(|(_, until)| now < *until).map(|(setup, _)| setup)
+    }
+
+    fn tell(&self, setup: Option<Setup>, now: Tick) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = setup.map(|s| (s, now + SETUP_SHOWN));
+    }
+}
 
 /// The door's pictures, for the server.
 pub type Live = watch::Receiver<Arc<Vec<u8>>>;
@@ -117,7 +141,7 @@ struct Terminal {
     board: HealthBoard,
     sights: Sights,
     models: Vec<ModelRow>,
-    settings: Vec<SettingRow>,
+    settings: Option<Settings>,
     clock: Arc<dyn Clock>,
     /// This terminal's name.
     door: String,
@@ -234,7 +258,20 @@ impl House for Terminal {
     }
 
     fn settings(&self) -> Vec<SettingRow> {
-        self.settings.clone()
+        self.settings.as_ref().map(Settings::rows).unwrap_or_default()
+    }
+
+    fn change_settings(&self, by: &str, changes: &[(String, Option<toml::Value>)]) -> Result<Vec<String>, NotSet> {
+        let Some(settings) = &self.settings else {
+            let what = "the daemon was started without its layers";
+            let wrong = WrongField { key: String::new(), what: what.into() };
+            return Err(NotSet::Wrong(vec![wrong]));
+        };
+        let record = |object| {
+            let action = "settings.change".to_owned();
+            self.recorder.commit(Event::SystemAdmin { by: by.to_owned(), action, object }).map(|_| ())
+        };
+        settings.change(changes, record)
     }
 
     fn logs(&self) -> Vec<LogLine> {
@@ -265,7 +302,11 @@ pub struct WebParts<'a> {
     pub feed: Feed,
     pub live: Option<Live>,
     pub sights: Sights,
-    pub settings: Vec<SettingRow>,
+    /// `None` where the configuration did not come from layers.
+    pub settings: Option<Settings>,
+    pub setup: SetupBoard,
+    /// To the controller; used only where `web.opens_door` is on.
+    pub door: SyncSender<Watched>,
     pub rules: RulesBoard,
     /// Of the door's networks.
     pub timings: Timings,
@@ -284,8 +325,23 @@ impl Web {
     /// # Errors
     /// A certificate, an account file or a port that cannot be had; networks that cannot be loaded.
     pub fn start(parts: WebParts<'_>) -> Result<Option<Web>, PortError> {
-        let WebParts { config, state, recorder, commands, outbox, clock, board, feed, live, sights, settings, .. } = parts;
-        let (rules, timings) = (parts.rules, parts.timings);
+        let WebParts {
+            config,
+            state,
+            recorder,
+            commands,
+            outbox,
+            clock,
+            board,
+            feed,
+            live,
+            sights,
+            settings,
+            setup,
+            door,
+            rules,
+            timings,
+        } = parts;
         let web = config.web();
         if !web.enabled {
             return Ok(None);
@@ -296,9 +352,10 @@ impl Web {
         let make = {
             let (config, recorder, state) = (config.clone(), recorder.clone(), state.to_owned());
             let (hub, precedence, clock) = (hub.clone(), precedence.clone(), clock.clone());
-            move |engine| Worker { config, engine, hub, recorder, clock, state, precedence }
+            let door = web.opens_door.then_some(door);
+            move |engine| Worker { config, engine, hub, recorder, clock, state, precedence, door }
         };
-        let (thread, models) = work(config.clone(), make, hub.clone(), precedence)?;
+        let (thread, Networks { models, nets }) = work(config.clone(), make, hub.clone(), precedence)?;
         let house = Terminal {
             state: state.to_owned(),
             recorder: recorder.clone(),
@@ -308,12 +365,11 @@ impl Web {
             board,
             sights,
             settings,
-            clock,
+            clock: clock.clone(),
             door: config.device().name.to_string(),
             rules,
             timings,
-            // The door's own engine is opened from the same pack.
-            nets: models.iter().map(|m| (m.role.clone(), m.name.clone())).collect(),
+            nets,
             models,
         };
         // From here on the worker ends with this.
@@ -327,9 +383,17 @@ impl Web {
             feed,
             live,
             random: random::<32>,
+            tell_setup: Box::new(move |shown| setup.tell(shown, clock.now())),
         })?);
         Ok(Some(web))
     }
+}
+
+/// What the worker has loaded; the door's own engine is opened from the same pack.
+struct Networks {
+    models: Vec<ModelRow>,
+    /// Role and name of each network, in the order of the pack.
+    nets: Vec<(String, String)>,
 }
 
 /// Starts the worker with networks of its own, so that a session never waits in the door's way. They are loaded on its
@@ -339,7 +403,7 @@ fn work(
     make: impl FnOnce(Engine) -> Worker + Send + 'static,
     hub: Arc<Hub>,
     precedence: Arc<Precedence>,
-) -> Result<(JoinHandle<()>, Vec<ModelRow>), PortError> {
+) -> Result<(JoinHandle<()>, Networks), PortError> {
     let (told, loaded) = sync_channel(1);
     let life = move || {
         sessions::step_back();
@@ -347,7 +411,8 @@ fn work(
             Ok(engine) => engine,
             Err(e) => return drop(told.send(Err(e))),
         };
-        let _starting = told.send(Ok(sessions::models(&engine)));
+        let nets = engine.pack().models.iter().map(|m| (m.net.role.name().to_owned(), m.net.name.clone())).collect();
+        let _starting = told.send(Ok(Networks { models: sessions::models(&engine), nets }));
         if let Err(e) = make(engine).run() {
             tracing::error!(error = %e, "web sessions are over until the next start; the door goes on");
         }
@@ -357,8 +422,8 @@ fn work(
         PortError::new("start the thread web-sessions", e.to_string(), "free some memory", Recovery::Fatal)
     };
     let thread = std::thread::Builder::new().name("web-sessions".into()).spawn(life).map_err(|e| failed(&e))?;
-    let models = loaded.recv().map_err(|_| failed(&"it ended without a word"))??;
-    Ok((thread, models))
+    let networks = loaded.recv().map_err(|_| failed(&"it ended without a word"))??;
+    Ok((thread, networks))
 }
 
 impl Drop for Web {

@@ -472,6 +472,10 @@ pub enum Event {
     /// A web client began a visit; its end is `visit.ended` of the same number.
     #[serde(rename = "session.started")]
     SessionStarted { visit: VisitId, goal: Goal, by: String },
+    /// The visit of a web session was granted and is put to the door's rules, because `web.opens_door` is on; what they say
+    /// is `access.granted` or `access.denied` of the same number. `source` is `web`.
+    #[serde(rename = "session.door")]
+    SessionDoor { visit: VisitId, source: String },
 }
 
 impl Event {

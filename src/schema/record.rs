@@ -195,6 +195,10 @@ mod tests {
                 r#"{"type":"access.denied","visit":7,"reason":"outside_schedule","door":"front","person":"ada","rule":"office closed","decision_ms":4}"#,
             ),
             (
+                Event::SessionDoor { visit: v, source: "web".into() },
+                r#"{"type":"session.door","visit":7,"source":"web"}"#,
+            ),
+            (
                 Event::AccessPaired { visit: v, person: p(), with: VisitId(8) },
                 r#"{"type":"access.paired","visit":7,"person":"ada","with":8}"#,
             ),

@@ -21,6 +21,16 @@ struct Line {
     /// Left out but for a handshake, so that other lines stay as they were.
     #[serde(skip_serializing_if = "Option::is_none")]
     light: Option<[u8; 3]>,
+    /// Only while the terminal has no administrator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setup: Option<SetupLine>,
+}
+
+#[derive(Serialize)]
+struct SetupLine {
+    code: String,
+    address: String,
+    fingerprint: String,
 }
 
 /// Appends to a file.
@@ -61,6 +71,11 @@ impl Prompt for SimPrompt {
             verdict: screen.verdict,
             advice: screen.advice.map(Advice::name),
             light: screen.light,
+            setup: screen.setup.as_ref().map(|s| SetupLine {
+                code: s.code.as_str().to_owned(),
+                address: s.address.as_str().to_owned(),
+                fingerprint: s.fingerprint.as_str().to_owned(),
+            }),
         };
         let mut text = serde_json::to_string(&line).expect("a screen holds nothing that JSON cannot say");
         text.push('\n');

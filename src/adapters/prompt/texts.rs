@@ -2,7 +2,7 @@
 //! below find what is missing. Never a score, a name or a reason that would help an attacker.
 
 use crate::config::LANGUAGES;
-use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::screen::{Advice, Phase, Screen, Setup};
 use crate::schema::event::{Action, Verdict};
 
 /// One text in each of [`LANGUAGES`], in their order.
@@ -18,6 +18,9 @@ pub fn column(language: &str) -> Option<usize> {
 #[must_use]
 pub fn line(screen: &Screen, column: usize) -> String {
     let mut parts = Vec::new();
+    if let Some(setup) = &screen.setup {
+        return set_up(setup, column).join(" - ");
+    }
     match (screen.verdict, screen.action) {
         (Some(v), _) => parts.push(verdict(v)[column].to_owned()),
         (None, Some(a)) => {
@@ -33,6 +36,20 @@ pub fn line(screen: &Screen, column: usize) -> String {
     parts.extend(screen.advice.map(|a| advice(a)[column].to_owned()));
     parts.retain(|p| !p.is_empty());
     parts.join(" - ")
+}
+
+/// What stands before the code that makes the first administrator.
+pub const SETUP_CODE: Row =
+    ["Set-up code", "Einrichtungscode", "Código de instalación", "Code d’installation", "设置代码", "設定コード"];
+
+/// Code, address and fingerprint, as far as there are any.
+#[must_use]
+pub fn set_up(setup: &Setup, column: usize) -> Vec<String> {
+    let mut all = vec![format!("{} {}", SETUP_CODE[column], setup.code.as_str()), setup.address.as_str().to_owned()];
+    if !setup.fingerprint.as_str().is_empty() {
+        all.push(format!("SHA-256 {}", setup.fingerprint.as_str()));
+    }
+    all
 }
 
 /// How often something is still to be done.
@@ -260,7 +277,7 @@ pub fn every(column: usize) -> Vec<String> {
     let phases = [Idle, Looking, Challenge, Light, Done, Unavailable].map(phase);
     let verdicts = [Verdict::Granted, Verdict::Denied, Verdict::TryAgain].map(verdict);
     let advices = [ComeCloser, HoldStill, MoreLight, LessLight, FaceTheCamera, OneAtATime, Later, OtherWay].map(advice);
-    let rows = phases.into_iter().chain(verdicts).chain(Action::ALL.map(action)).chain(advices);
+    let rows = phases.into_iter().chain(verdicts).chain(Action::ALL.map(action)).chain(advices).chain([SETUP_CODE]);
     rows.map(|r| r[column].to_owned()).chain((0..=9).map(|n| more_times(column, n))).collect()
 }
 
@@ -336,6 +353,7 @@ mod tests {
             .chain(VERDICTS.map(verdict))
             .chain(ACTIONS.map(action))
             .chain(ADVICE.map(advice))
+            .chain([SETUP_CODE])
             .collect();
         for (column, language) in LANGUAGES.iter().enumerate() {
             let mut seen = std::collections::HashSet::new();

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("/assets/plots.js", "text/javascript; charset=utf-8", include_bytes!("assets/plots.js")),
     ("/assets/measures.js", "text/javascript; charset=utf-8", include_bytes!("assets/measures.js")),
     ("/assets/rules.js", "text/javascript; charset=utf-8", include_bytes!("assets/rules.js")),
+    ("/assets/settings.js", "text/javascript; charset=utf-8", include_bytes!("assets/settings.js")),
     ("/assets/docs.js", "text/javascript; charset=utf-8", include_bytes!("assets/docs.js")),
     ("/favicon.svg", "image/svg+xml", include_bytes!("assets/favicon.svg")),
 ];

@@ -25,9 +25,38 @@ pub struct SettingRow {
     pub key: String,
     /// As TOML writes it.
     pub value: String,
-    /// File and line, variable, argument, or `default`.
+    /// File and line, variable, argument, or `built-in default`; of `next` where there is one.
     pub origin: String,
     pub description: String,
+    /// Whether it may be changed from here.
+    pub editable: bool,
+    /// `integer`, `number`, `boolean`, `string` or `array`.
+    pub kind: String,
+    /// All values, where they can be listed.
+    pub choices: Vec<String>,
+    /// Least and greatest value of a number; else empty.
+    pub range: Vec<f64>,
+    /// What comes with the next start, where that is something else.
+    pub next: Option<String>,
+    /// It comes from the console's own file.
+    pub own: bool,
+}
+
+/// One key whose new value cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WrongField {
+    /// Empty where it is not about one key.
+    pub key: String,
+    pub what: String,
+}
+
+/// Why settings were not changed.
+#[derive(Debug)]
+pub enum NotSet {
+    /// All that is wrong.
+    Wrong(Vec<WrongField>),
+    /// It could not be recorded or written.
+    Failed(PortError),
 }
 
 /// What became of the door's frames since the start, and how web sessions made way for them.
@@ -132,6 +161,13 @@ pub trait House: Send + Sync {
 
     /// The configuration in force, without what is secret.
     fn settings(&self) -> Vec<SettingRow>;
+
+    /// Changes settings for the next start, each on record with who, old and new; `None` takes a key out of the console's
+    /// file. Returns the keys whose values changed.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn change_settings(&self, by: &str, changes: &[(String, Option<toml::Value>)]) -> Result<Vec<String>, NotSet>;
 
     /// The newest lines of the log, oldest first.
     fn logs(&self) -> Vec<LogLine>;

@@ -25,6 +25,18 @@ pub struct Manner {
     pub target_of: Option<String>,
 }
 
+impl Manner {
+    /// Whether it is that of the API: one visit, judged as at the door.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plan.is_none()
+            && !self.forgiving
+            && !self.mirrored
+            && self.again == Again::Never
+            && self.target_of.is_none()
+    }
+}
+
 /// Which visits of a session are followed by another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Again {

@@ -18,6 +18,7 @@ pub mod tls;
 pub mod token;
 
 use crate::config::sections::WebConfig;
+use crate::domain::screen::{Setup, Short};
 use crate::ports::{PortError, Recovery};
 use crate::schema::record::hex;
 use accounts::Accounts;
@@ -39,6 +40,9 @@ pub const FEED: usize = 256;
 /// Steps of niceness below the door's threads; those that hash passwords and read the journal have it too.
 const NICE: i32 = 5;
 
+/// Told what a display shows while there is no administrator, and `None` once there is one.
+pub type TellSetup = Box<dyn Fn(Option<Setup>) + Send + Sync>;
+
 /// Fresh random bytes of the kernel.
 pub type Random = fn() -> Result<[u8; 32], PortError>;
 
@@ -59,6 +63,7 @@ pub struct App {
     /// The code that makes the first administrator, while there is none.
     setup: Mutex<Option<Zeroizing<String>>>,
     setup_file: PathBuf,
+    tell_setup: TellSetup,
     feed: broadcast::Sender<Arc<str>>,
     live: Option<watch::Receiver<Arc<Vec<u8>>>>,
     random: Random,
@@ -83,6 +88,7 @@ pub struct Parts {
     /// JPEG pictures of the door's camera, where the owner allows it.
     pub live: Option<watch::Receiver<Arc<Vec<u8>>>>,
     pub random: Random,
+    pub tell_setup: TellSetup,
 }
 
 /// The running server.
@@ -98,7 +104,7 @@ impl Server {
     /// # Errors
     /// What cannot be opened, or a port that somebody else has.
     pub fn start(parts: Parts) -> Result<Server, PortError> {
-        let Parts { config, device, state, house, hub, feed, live, random } = parts;
+        let Parts { config, device, state, house, hub, feed, live, random, tell_setup } = parts;
         let accounts = Accounts::open(&state)?;
         let secured = config.tls || config.compat.listeners.iter().any(|l| l.tls);
         let tls = if secured { Some(Tls::open(Place::of(&config, &state), &config.names)?) } else { None };
@@ -109,6 +115,7 @@ impl Server {
         let setup = if accounts.is_empty()? { Some(setup_code(&setup_file, random)?) } else { None };
         announce(&config, address, tls.as_ref(), setup.as_ref());
         compat::announce(&more);
+        tell_setup(setup.as_ref().and_then(|code| shown_setup(&config, address, tls.as_ref(), code)));
         let (stop, asked) = watch::channel(false);
         // A terminal has few sessions and a console or two; each may have a connection for its WebSocket and one beside.
         let most = config.max_sessions * 2 + 128;
@@ -120,6 +127,7 @@ impl Server {
             accounts: Mutex::new(accounts),
             setup: Mutex::new(setup),
             setup_file,
+            tell_setup,
             device,
             state,
             house,
@@ -216,6 +224,20 @@ fn announce(config: &WebConfig, address: SocketAddr, tls: Option<&Tls>, setup: O
     if let Some(code) = setup {
         tracing::warn!("nobody can log in yet; the set-up code for the first administrator is {}", code.as_str());
     }
+}
+
+/// Bytes of the fingerprint on a display: enough to tell one certificate from another by eye.
+const FINGERPRINT_SHOWN: usize = 8;
+
+/// What stands on the display: code, address and the begin of the fingerprint. `None` when only this machine is served:
+/// nobody in front of it could use them.
+fn shown_setup(config: &WebConfig, address: SocketAddr, tls: Option<&Tls>, code: &str) -> Option<Setup> {
+    let host = tls::reached_at(address.ip())?;
+    let scheme = if config.tls { "https" } else { "http" };
+    let fingerprint = tls.filter(|_| config.tls).map_or("", |t| t.info.fingerprint.as_str());
+    let fingerprint = fingerprint.get(..FINGERPRINT_SHOWN * 3 - 1).unwrap_or(fingerprint);
+    let address = format!("{scheme}://{host}:{}", address.port());
+    Some(Setup { code: Short::new(code)?, address: Short::new(&address)?, fingerprint: Short::new(fingerprint)? })
 }
 
 /// A random number as text, for ids that are secrets.

@@ -1,5 +1,6 @@
 //! What a refused request is told: `application/problem+json` (RFC 9457) with a stable code.
 
+use super::house::WrongField;
 use crate::ports::{PortError, Recovery};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +25,9 @@ pub struct Problem {
     /// Seconds to wait, with 429 and 503.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// What is wrong with which key, where several can be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<WrongField>,
 }
 
 impl Problem {
@@ -35,6 +39,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retry_after: None,
+            fields: Vec::new(),
         }
     }
 

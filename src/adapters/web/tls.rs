@@ -207,6 +207,23 @@ fn own_names(more: &[String]) -> Vec<String> {
     all
 }
 
+/// How others reach what listens there; `None` on loopback.
+pub fn reached_at(listen: IpAddr) -> Option<String> {
+    let named = |ip: IpAddr| if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+    if listen.is_loopback() {
+        return None;
+    }
+    if !listen.is_unspecified() {
+        return Some(named(listen));
+    }
+    let usable = |ip: &IpAddr| match ip {
+        IpAddr::V4(a) => !a.is_loopback() && !a.is_link_local(),
+        IpAddr::V6(_) => false,
+    };
+    let own = addresses().into_iter().find(usable).map(named);
+    own.or_else(|| own_names(&[]).into_iter().find(|n| n.ends_with(".local")))
+}
+
 /// Addresses of this machine, from /proc: asking by netlink is forbidden to the service.
 fn addresses() -> Vec<IpAddr> {
     let v4 = local_v4(&std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default());

@@ -121,6 +121,8 @@ fn look(config: &Config) -> Vec<Check> {
     all.push(outside::clock());
     all.push(checks::pack(config.models()));
     all.extend(checks::insecure(&config.insecure().in_force()));
+    let allowed = crate::config::warnings(config).into_iter();
+    all.extend(allowed.map(|(_, what, fix)| Check::warn("web", what, fix)));
     all
 }
 

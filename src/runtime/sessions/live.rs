@@ -20,6 +20,8 @@ pub(super) struct Live {
     pub memory: Memory,
     pub target: Option<Gallery>,
     pub look: Look,
+    /// The door hears how its visit ends.
+    pub at_door: bool,
     rules: Vec<PadRule>,
     again: Again,
     mirrored: bool,

@@ -3,8 +3,10 @@
 use crate::adapters::web::hub::Ask;
 use crate::adapters::web::look::Manner;
 use crate::config::Config;
+use crate::config::sections::ChallengeMode;
 use crate::domain::visit::{ChallengeSource, Policy};
 use crate::runtime::engine;
+use crate::schema::event::Goal;
 use std::time::Duration;
 
 /// Browsers send two to ten pictures a second, and there is a network in between.
@@ -23,6 +25,17 @@ pub(super) fn adapt(policy: &mut Policy, manner: &Manner) {
         let windows: Duration = plan.0.iter().map(|s| s.window).sum();
         policy.challenge_limit = policy.challenge_limit.max(windows + CHALLENGE_LIMIT);
     }
+}
+
+/// Whether a session is of the kind that `web.opens_door` is about: who is it, with the challenge of the door as it is
+/// configured, judged as everybody is. Whoever chooses the actions, the order or another manner opens nothing.
+pub(super) fn may_open(config: &Config, ask: &Ask) -> bool {
+    config.web().opens_door
+        && config.challenge().mode == ChallengeMode::Always
+        && ask.goal == Goal::Identify
+        && ask.person.is_none()
+        && ask.challenge.is_none()
+        && ask.manner.is_plain()
 }
 
 /// What a session asks for.

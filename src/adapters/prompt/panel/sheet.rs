@@ -4,7 +4,7 @@ use super::canvas::Canvas;
 use super::draw::{Ink, Redraw, draw};
 use crate::config::LANGUAGES;
 use crate::config::sections::PanelSize;
-use crate::domain::screen::{Advice, Phase, Screen};
+use crate::domain::screen::{Advice, Phase, Screen, Setup, Short};
 use crate::ports::{PortError, Recovery};
 use crate::schema::event::{Action, Verdict};
 use embedded_graphics::geometry::Size;
@@ -130,7 +130,17 @@ fn shown() -> Vec<Screen> {
         "try_again-other_way",
     ];
     let wanted = |name: &str| !name.contains('-') || advised.contains(&name);
-    screens().into_iter().filter(|(name, _)| wanted(name)).map(|(_, screen)| screen).collect()
+    let all = screens().into_iter().filter(|(name, _)| wanted(name)).map(|(_, screen)| screen);
+    all.chain([set_up("ABCD-EFGH-JKLM")]).collect()
+}
+
+/// The screen of a terminal without administrator, with an example's address.
+fn set_up(code: &str) -> Screen {
+    let short = |text| Short::new(text);
+    let (address, fingerprint) = (short("https://192.0.2.17:8443"), short("3F:A0:51:7C:D2:08:9B:E4"));
+    let setup = short(code).zip(address).zip(fingerprint);
+    let setup = setup.map(|((code, address), fingerprint)| Setup { code, address, fingerprint });
+    Screen { setup, ..Screen::IDLE }
 }
 
 /// A row for each screen, a column for each language; time is as far as the bar can show it.
@@ -164,6 +174,32 @@ mod tests {
         let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Up);
         picture.write_with_encoder(encoder).expect("memory does not fail");
         image::load_from_memory(&file).expect("a PNG file").into_rgb8() == *picture
+    }
+
+    #[test]
+    fn a_terminal_without_administrator_shows_its_code_on_every_display_in_every_language() {
+        for size in SIZES {
+            let mut seen = HashSet::new();
+            for (column, language) in LANGUAGES.iter().enumerate() {
+                // Small displays show one text after another.
+                let pages: Vec<_> = (0..3_u32)
+                    .map(|i| {
+                        picture(
+                            &set_up("ABCD-EFGH-JKLM"),
+                            column,
+                            size,
+                            Duration::from_millis(1500) * i + Duration::from_millis(1),
+                        )
+                    })
+                    .collect();
+                let whole = pages[0].1 == Redraw::Never;
+                let differ: HashSet<_> = pages.iter().map(|(p, _)| p.as_raw().clone()).collect();
+                assert!(whole || differ.len() == 3, "{language} {size:?}: each text has its turn");
+                let (other, _) = picture(&set_up("ABCD-EFGH-JKLN"), column, size, Duration::ZERO);
+                assert_ne!(pages[0].0, other, "{language} {size:?}: one letter of the code is seen");
+                assert!(seen.insert(other.into_raw()), "{language} {size:?} is another's");
+            }
+        }
     }
 
     #[test]

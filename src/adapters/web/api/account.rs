@@ -110,6 +110,7 @@ pub async fn setup(
     audit(&app, "setup", "user.add", &asked.name).await?;
     app.accounts().put_user(&asked.name, Role::Admin, &hash, now_ms())?;
     app.setup.lock().expect("setup mutex: no holder panics").take();
+    (app.tell_setup)(None);
     if let Err(e) = std::fs::remove_file(&app.setup_file) {
         tracing::warn!(error = %e, "the file with the used set-up code could not be removed");
     }

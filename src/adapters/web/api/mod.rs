@@ -6,6 +6,7 @@ mod events;
 mod people;
 mod rules;
 mod sessions;
+mod settings;
 mod status;
 
 use super::App;
@@ -44,7 +45,7 @@ type Answer<T> = Result<Json<T>, Problem>;
         account::tokens, account::add_token, account::remove_token,
         people::list, people::one, people::remove, people::photos,
         events::list,
-        status::health, status::models, status::evaluations, status::settings, status::logs,
+        status::health, status::models, status::evaluations, status::logs, settings::list, settings::change,
         rules::shown, rules::who_can,
         door::unlock,
         sessions::create, sessions::one, sessions::end, sessions::target, sessions::introspect,
@@ -145,7 +146,7 @@ pub(super) fn router(app: Shared) -> Router {
         .route("/evaluations", get(status::evaluations))
         .route("/rules", get(rules::shown))
         .route("/rules/who-can", get(rules::who_can))
-        .route("/settings", get(status::settings))
+        .route("/settings", get(settings::list).post(settings::change))
         .route("/logs", get(status::logs))
         .route("/live", get(status::live))
         .route("/door/unlock", post(door::unlock))

@@ -3,7 +3,7 @@
 use super::{Answer, At, Shared, blocking};
 use crate::adapters::web::accounts::Role;
 use crate::adapters::web::auth::{self, Caller, MaybeCaller};
-use crate::adapters::web::house::{DoorCounts, LogLine, ModelRow, SettingRow};
+use crate::adapters::web::house::{DoorCounts, LogLine, ModelRow};
 use crate::adapters::web::hub::Counts;
 use crate::adapters::web::problem::Problem;
 use crate::adapters::web::server::{Peer, stopped};
@@ -127,14 +127,6 @@ pub async fn models(State(app): At, _caller: Caller) -> Answer<Vec<ModelRow>> {
     (status = 200, body = Vec<Evaluation>), (status = 401, body = Problem)), security(("login" = []), ("token" = [])))]
 pub async fn evaluations(State(app): At, _caller: Caller) -> Answer<Vec<Evaluation>> {
     Ok(Json(blocking(move || app.house.evaluations()).await?))
-}
-
-/// The configuration in force, with the origin of each value.
-#[utoipa::path(get, path = "/api/v1/settings", tag = "status", responses(
-    (status = 200, body = Vec<SettingRow>), (status = 403, body = Problem)), security(("login" = []), ("token" = [])))]
-pub async fn settings(State(app): At, caller: Caller) -> Answer<Vec<SettingRow>> {
-    caller.must_be(Role::Admin)?;
-    Ok(Json(app.house.settings()))
 }
 
 /// The newest lines of the log.

@@ -4,6 +4,7 @@ import { call, get, post, remove, socket } from './api.js';
 import { known, t, when } from './i18n.js';
 import { healthPage, models } from './measures.js';
 import { rules } from './rules.js';
+import { settings } from './settings.js';
 import { closeCamera, openCamera, picture } from './session.js';
 
 const KIND = { granted: 'good', denied: 'bad', try_again: 'warn' };
@@ -181,19 +182,6 @@ async function doors(place, { me, may, say }) {
     } }, t('doors.unlock')) : el('p', { class: 'quiet' }, t('doors.off'))));
   const page = await get('/events?newest=500&limit=500&type=access.,door.,relay.,command.');
   place.append(el('h2', {}, t('live.last')), eventTable(page.events.reverse().slice(0, 50).map(eventRow)));
-}
-
-async function settings(place) {
-  const all = await get('/settings');
-  const rows = el('tbody'), list = table(t('nav.settings'), [t('settings.key'), t('settings.value'), t('settings.origin')], []);
-  list.querySelector('tbody').replaceWith(rows);
-  const only = el('input', { type: 'checkbox', onchange: fill }), search = el('input', { type: 'search', oninput: fill });
-  function fill() {
-    const shown = all.filter((s) => (!only.checked || s.origin !== 'default') && s.key.includes(search.value.toLowerCase()));
-    rows.replaceChildren(...shown.map((s) => el('tr', {}, el('th', { scope: 'row' }, el('code', {}, s.key), el('div', { class: 'quiet' }, s.description)), el('td', {}, el('code', {}, s.value || '–')), el('td', {}, s.origin))));
-  }
-  place.append(el('p', {}, t('settings.note')), el('div', { class: 'row' }, field(t('people.search'), search), field(t('settings.changed'), only)), list);
-  fill();
 }
 
 async function logs(place) {

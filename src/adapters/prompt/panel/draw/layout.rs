@@ -35,6 +35,10 @@ impl Role {
 /// The texts of a screen, the most important first.
 pub(super) fn parts(screen: &Screen, column: usize) -> Vec<(Role, String)> {
     let mut parts = Vec::new();
+    if let Some(setup) = &screen.setup {
+        let roles = [Role::Head].into_iter().chain(std::iter::repeat(Role::Help));
+        return roles.zip(texts::set_up(setup, column)).collect();
+    }
     match (screen.verdict, screen.action) {
         (Some(v), _) => {
             let role = match v {
