@@ -30,6 +30,7 @@ has mosquitto_sub || missing+=(mosquitto-clients)                   # Reads what
 has strace || missing+=(strace)                                      # What a power cut may leave of a writer's files.
 has mke2fs || missing+=(e2fsprogs)                                   # A file system to look for remains in.
 has promtool || missing+=(prometheus)                                # Judges metrics and alert rules; nothing of it runs.
+has nginx || missing+=(nginx-light)                                   # The proxy of docs/deploy.md, started by its test alone.
 has systemd-analyze && has systemd-sysusers || missing+=(systemd)   # Judges the units; nothing of it runs.
 has chromium || missing+=(chromium)                                  # The console in a real browser.
 has node || missing+=(nodejs)                                        # Clients in JavaScript, as their owners run them.
@@ -76,8 +77,8 @@ install_packages() {
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
-  for service in mosquitto prometheus; do
-    case " ${missing[*]} " in *" $service "*)
+  for service in mosquitto prometheus nginx; do
+    case " ${missing[*]} " in *" $service"*)
       if has systemctl; then "${as_root[@]}" systemctl disable --quiet "$service" 2>/dev/null || true; fi ;;
     esac
   done

@@ -83,3 +83,59 @@ fn a_sample_database_is_made_once_and_can_be_tried() {
     let (code, _, said) = cardea(&["demo", "--sample-db", &path, "--json"]);
     assert_eq!(code, Some(64), "it is not written over: {said}");
 }
+
+/// A stand-in for the browser says what it was asked to open, and stays until the test has seen the page.
+#[test]
+fn the_window_is_the_kiosk_page_of_a_terminal_without_a_camera_and_ends_with_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let browser = format!(
+        "#!/bin/sh\necho \"$@\" >{asked}.new\nmv {asked}.new {asked}\nwhile [ ! -e {seen} ]; do sleep 0.05; done\n",
+        asked = at("asked").display(),
+        seen = at("seen").display()
+    );
+    std::fs::create_dir(at("bin")).expect("a directory");
+    std::fs::write(at("bin/chromium"), browser).expect("written");
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(at("bin/chromium"), runs).expect("made a program");
+    std::fs::write(at("script.json"), r#"{"picture": [64, 48], "rows": []}"#).expect("written");
+    let demo = |display: &str| {
+        let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cardea"));
+        command.args(["demo", "--window", "--set", "models.pack=\"scripted\"", "--set"]);
+        command.arg(format!("models.script={:?}", at("script.json")));
+        command.args(["--set", "insecure.scripted_models=true"]);
+        command.env("PATH", path).env("DISPLAY", display).env_remove("WAYLAND_DISPLAY").env("TMPDIR", dir.path());
+        command
+    };
+    let out = demo("").output().expect("it starts");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(69), "{said}");
+    assert!(said.contains("no display") && said.contains("--headless") && said.contains("/kiosk"), "{said}");
+
+    let log = std::fs::File::create(at("log")).expect("a file");
+    let mut child = demo(":99").stdout(std::process::Stdio::null()).stderr(log).spawn().expect("it starts");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !at("asked").exists() {
+        let ended = child.try_wait().expect("a child");
+        let said = || std::fs::read_to_string(at("log")).unwrap_or_default();
+        assert!(ended.is_none() && std::time::Instant::now() < until, "{ended:?} {}", said());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let asked = std::fs::read_to_string(at("asked")).expect("words");
+    let page = asked.split("--app=").nth(1).and_then(|p| p.split_whitespace().next()).expect("a page");
+    assert!(page.starts_with("http://127.0.0.1:") && page.ends_with("/kiosk"), "{asked}");
+    let get = |page: &str| ureq::get(page).call().expect("an answer").body_mut().read_to_string().expect("text");
+    assert!(get(page).contains("verify.js"), "the kiosk page");
+    // A terminal without a camera misses none.
+    assert!(!get(&page.replace("kiosk", "healthz")).contains("fault"));
+    std::fs::write(at("seen"), "").expect("written");
+    assert_eq!(
+        child.wait().expect("it ends").code(),
+        Some(0),
+        "{}",
+        std::fs::read_to_string(at("log")).unwrap_or_default()
+    );
+    let left: Vec<_> = std::fs::read_dir(dir.path()).expect("a directory").flatten().map(|e| e.file_name()).collect();
+    assert!(left.iter().all(|n| !n.to_string_lossy().starts_with("cardea-demo")), "{left:?}");
+}

@@ -6,6 +6,7 @@
 
 mod broker;
 mod material;
+mod window;
 
 use super::{Code, Exit, Failure, Globals, Outcome, clip};
 use crate::adapters::relay::sim::{edges_path, read_edges};
@@ -38,11 +39,18 @@ pub struct Args {
     /// Plays nothing: enrols the people of the sample data into DIR, a state directory to try commands and clients on.
     #[arg(long, value_name = "DIR")]
     sample_db: Option<PathBuf>,
+    /// Opens a window on the desktop in which whoever sits there is verified: the kiosk page of a terminal that this
+    /// starts on loopback, in a browser without its bars.
+    #[arg(long, conflicts_with_all = ["headless", "sample_db"])]
+    window: bool,
 }
 
 pub fn run(globals: &Globals, args: Args) -> Outcome {
     if let Some(dir) = &args.sample_db {
         return sample_db(globals, &args, dir);
+    }
+    if args.window {
+        return window::run(globals);
     }
     let camera = Path::new("/dev/video0").exists();
     if camera && !args.headless {

@@ -111,6 +111,10 @@ impl Checker<'_> {
                 let what = r#"this kind needs camera.command, for example ["rpicam-vid", "--codec", "mjpeg", "-t", "0", "-o", "-"]"#;
                 self.fault_between("camera.kind", "camera.command", what);
             }
+            CameraKind::None if !raw.web.enabled => {
+                let what = "without a camera only web sessions are verified; set web.enabled = true";
+                self.fault_between("camera.kind", "web.enabled", what);
+            }
             _ => {}
         }
         if rotation(camera.rotate).is_none() {

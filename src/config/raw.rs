@@ -88,7 +88,7 @@ pub enum RawFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCamera {
-    /// v4l2; file (a directory of JPEGs, an MJPEG file, any video through ffmpeg); command (a program that writes MJPEG to its standard output); sim.
+    /// v4l2; file (a directory of JPEGs, an MJPEG file, any video through ffmpeg); command (a program that writes MJPEG to its standard output); sim; or none, where only web sessions are verified.
     pub kind: CameraKind,
     /// Device of a v4l2 camera; a name under /dev/v4l/by-id or by-path stays right when devices move.
     pub device: String,

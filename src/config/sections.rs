@@ -69,6 +69,8 @@ pub enum CameraKind {
     // A program that writes MJPEG to its standard output.
     Command,
     Sim,
+    // Web sessions alone: there is no door to look at.
+    None,
 }
 
 /// What a V4L2 camera is told beside format and size; `None` is left as the camera has it.
@@ -84,7 +86,7 @@ pub struct CameraControls {
 
 #[derive(Clone, Debug)]
 pub struct Camera {
-    /// `camera.kind`: v4l2 | file | command | sim. Default v4l2.
+    /// `camera.kind`: v4l2 | file | command | sim | none. Default v4l2.
     pub kind: CameraKind,
     /// `camera.device`, default `/dev/video0`; a by-id or by-path name is better.
     pub device: String,

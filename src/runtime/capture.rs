@@ -4,7 +4,7 @@ use crate::adapters::camera;
 use crate::base::slot::LatestSlot;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::Clock;
-use crate::config::sections::Camera;
+use crate::config::sections::{Camera, CameraKind};
 use crate::ports::{FrameSource, NextFrame, PortError, Recovery};
 use crate::schema::event::Event;
 use crate::vision::frame::Frame;
@@ -30,6 +30,8 @@ pub struct CameraState {
     pub torn: AtomicU64,
     /// False while there is no camera, or none that delivers.
     pub delivering: AtomicBool,
+    /// There is none by configuration, and none is missed.
+    pub none: AtomicBool,
     /// The recording is over and nothing follows.
     pub ended: AtomicBool,
 }
@@ -48,6 +50,11 @@ pub struct Capture {
 impl Capture {
     /// The thread's life.
     pub fn run(self) {
+        if self.config.kind == CameraKind::None {
+            self.state.none.store(true, Ordering::Relaxed);
+            while !self.stop.wait(Duration::from_secs(1)) {}
+            return self.slot.close();
+        }
         let mut pause = FIRST_PAUSE;
         let mut epoch = 0;
         let mut lost = false;

@@ -334,7 +334,10 @@ fn terminal(config: &Config) -> Terminal {
 }
 
 /// What may be asked of this terminal from afar.
-fn gate_rules(config: &Config) -> Result<GateRules, PortError> {
+///
+/// # Errors
+/// The key cannot be read.
+pub fn gate_rules(config: &Config) -> Result<GateRules, PortError> {
     let mqtt = config.mqtt();
     Ok(GateRules {
         device: config.device().name.to_string(),
@@ -466,7 +469,7 @@ impl Supervisor {
                 told_ready = true;
                 notify(sd_notify::NotifyState::Ready);
             }
-            if delivering {
+            if delivering || self.camera.none.load(Ordering::Relaxed) {
                 notify(sd_notify::NotifyState::Watchdog);
             }
             if last_health.is_none_or(|l| now.since(l) >= HEALTH) {
@@ -497,7 +500,7 @@ impl Supervisor {
         let guard_lost = self.guard_lost.load(Ordering::Relaxed);
         let broker = self.outbox.as_ref().map(|o| o.status().connected);
         let mut problems = Vec::new();
-        if !delivering {
+        if !delivering && !self.camera.none.load(Ordering::Relaxed) {
             problems.push("the camera delivers no frames".to_owned());
         }
         if guard_lost {

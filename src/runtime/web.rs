@@ -15,7 +15,7 @@ use crate::adapters::mqtt::Outbox;
 use crate::adapters::store::{EncryptedPeople, SqliteJournal, receipt};
 use crate::adapters::system::{THERMAL, processor_celsius, random};
 use crate::adapters::web::house::{DoorCounts, House, LogLine, ModelRow, NotOpened, NotSet, SettingRow, WrongField};
-use crate::adapters::web::hub::{Hub, Limits};
+use crate::adapters::web::hub::{Counts, Hub, Limits};
 use crate::adapters::web::shown::{Evaluation, MayNotPass, MayPass, NetworkTimes, RulesShown, WhoCan};
 use crate::adapters::web::token::Signer;
 use crate::adapters::web::{FEED, Parts, Server};
@@ -32,6 +32,7 @@ use crate::schema::health::Health;
 use crate::schema::ids::PersonId;
 use crate::schema::record::rfc3339;
 use crate::vision::frame::Frame;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -386,6 +387,18 @@ impl Web {
             tell_setup: Box::new(move |shown| setup.tell(shown, clock.now())),
         })?);
         Ok(Some(web))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(|s| s.address)
+    }
+
+    /// What the sessions have come to.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.hub.counts()
     }
 }
 

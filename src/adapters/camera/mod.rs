@@ -40,6 +40,9 @@ pub fn open(camera: &Camera, clock: Arc<dyn Clock>, epoch: u32) -> Result<Box<dy
             let opened = command::CommandCamera::open(&camera.command, camera.rotate, clock, epoch)?;
             Ok(Box::new(opened))
         }
+        CameraKind::None => {
+            Err(PortError::new("open the camera", "camera.kind is none", "set it to v4l2", Recovery::Fatal))
+        }
         CameraKind::Sim => {
             let faults: Result<Vec<_>, _> = camera.faults.iter().map(|f| sim::Fault::parse(f)).collect();
             let faults = faults.map_err(|e| {
@@ -78,6 +81,7 @@ pub fn controls_of(node: &Path) -> Result<ControlInfo, PortError> {
 pub fn is_virtual(camera: &Camera) -> bool {
     match camera.kind {
         CameraKind::File | CameraKind::Command | CameraKind::Sim => true,
+        CameraKind::None => false,
         CameraKind::V4l2 => nodes::node_is_virtual(Path::new("/"), Path::new(&camera.device)),
     }
 }

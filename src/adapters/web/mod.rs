@@ -10,6 +10,7 @@ mod auth;
 mod compat;
 pub mod house;
 pub mod hub;
+mod linger;
 pub mod look;
 mod problem;
 pub mod server;

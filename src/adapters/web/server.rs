@@ -1,5 +1,6 @@
 //! Sockets: binding with an error that names the port's owner, TLS, and limits against clients that are slow on purpose.
 
+use super::linger::Lingering;
 use super::tls::Tls;
 use crate::ports::{PortError, Recovery};
 use axum::Router;
@@ -202,7 +203,8 @@ where
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         drop(young.lock().expect("nursery mutex: no holder panics").take());
         request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request.map(Body::new))
+        let waits = request.headers().contains_key(hyper::header::EXPECT);
+        router.clone().oneshot(request.map(|body| Body::new(Lingering::new(body, !waits))))
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -131,6 +131,17 @@ impl<'a> Looks<'a> {
         Ok(all)
     }
 
+    /// One look of a camera that goes on.
+    ///
+    /// # Errors
+    /// The networks fail.
+    pub fn once(&mut self, frame: &Frame, face: bool, wants: Wants, crowd: Option<&Crowd>) -> Result<Run, Failure> {
+        self.at = self.at + FRAME;
+        self.seq += 1;
+        let frame = Frame { seq: self.seq, captured: self.at, ..frame.clone() };
+        if face { self.face(&frame, wants, crowd) } else { self.nobody(&frame, wants, crowd) }
+    }
+
     fn face(&mut self, frame: &Frame, wants: Wants, crowd: Option<&Crowd>) -> Result<Run, Failure> {
         let watch = self.watch;
         self.meter.take();

@@ -3,6 +3,8 @@
 //! CPU time is the thread's own, so the figures hold on a busy machine too; wall time stands beside it. Frames are
 //! 640x480 JPEG pictures, as a camera delivers them.
 
+mod clients;
+mod door;
 mod looks;
 mod machine;
 mod material;
@@ -36,9 +38,23 @@ pub struct Args {
     /// Directory of JPEG pictures, or a clip, with somebody in front of the camera; without it nobody is.
     #[arg(long, value_name = "DIR")]
     frames: Option<PathBuf>,
-    /// Keeps every core busy beside the measurement.
+    /// Keeps every core busy beside the measurement, and then measures decisions at the door under web sessions and under
+    /// bad commands over MQTT.
     #[arg(long)]
     load: bool,
+    /// With --load: web sessions at a time; 0 leaves them out.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "load", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    sessions: u32,
+    /// With --load: pictures a second of each session.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "load", value_parser = clap::value_parser!(u32).range(1..=30))]
+    fps: u32,
+    /// With --load: bad commands a second, over a broker of its own (mosquitto); 0 leaves them out. 1000, if there is a
+    /// mosquitto.
+    #[arg(long, value_name = "N", requires = "load", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    messages: Option<u32>,
+    /// With --load: seconds for the idle door, for the sessions and for the commands.
+    #[arg(long, value_name = "N", default_value_t = 12, requires = "load", value_parser = clap::value_parser!(u32).range(3..=3600))]
+    seconds: u32,
     /// Measured runs of each kind.
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     runs: u16,
@@ -52,14 +68,13 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
         return Err(Failure::new(Code::Usage, "--load", what, "add --set models.threads=1"));
     }
     let load = args.load.then(machine::Load::start);
-    let answer = measure(&config, &args)?;
-    drop(load);
+    let answer = measure(globals, &config, &args, load)?;
     let text = if globals.json { format!("{answer}\n") } else { table(&answer) };
     let _reader_gone = state::print(&text)?;
     Ok(Exit::Done)
 }
 
-fn measure(config: &Config, args: &Args) -> Result<Value, Failure> {
+fn measure(globals: &Globals, config: &Config, args: &Args, load: Option<machine::Load>) -> Result<Value, Failure> {
     let preparing = Instant::now();
     let all = material::frames(args.frames.as_deref())?;
     let preparation = preparing.elapsed();
@@ -82,6 +97,7 @@ fn measure(config: &Config, args: &Args) -> Result<Value, Failure> {
     let specs = engine.pack().nets();
     let has_eyes = specs.iter().any(|s| s.role == Role::Eyes);
     let has_pad = specs.iter().any(|s| s.role == Role::Pad);
+    let (metric, precision, pack) = (engine.metric(), engine.precision_name(), engine.pack().name.clone());
     let mut looks = Looks::new(&mut engine.pipeline, meter, watch, specs);
     let mut faces = Vec::new();
     for frame in &all {
@@ -116,15 +132,14 @@ fn measure(config: &Config, args: &Args) -> Result<Value, Failure> {
     }
     let decision = totals(&decisions);
     let networks = of(looks::Run::networks);
-    let metric = engine.metric();
     // Last, since the greatest gallery is far above what a door has, and would be the peak.
     let search: BTreeMap<String, Figure> =
         [1_000, PEOPLE, 100_000].map(|n| (n.to_string(), search(metric, n, watch, runs))).into();
     let ort_sum = networks.cpu_ms;
-    Ok(json!({
+    let mut answer = json!({
         "cpu": machine::cpu(),
-        "pack": engine.pack().name,
-        "precision": engine.precision_name(),
+        "pack": pack,
+        "precision": precision,
         "threads": config.models().threads,
         "load": args.load,
         "frames": {
@@ -142,7 +157,15 @@ fn measure(config: &Config, args: &Args) -> Result<Value, Failure> {
         "peak_rss_mb": peak,
         "start_to_first_decision_ms": start_to_first,
         "idle_share": round(idle),
-    }))
+    });
+    // A door is measured against an idle machine.
+    if let Some(load) = load {
+        drop(load);
+        let Args { sessions, fps, messages, seconds, .. } = *args;
+        let ask = door::Ask { sessions, fps, messages, seconds };
+        answer["door"] = door::measure(globals, ask, &mut looks, frames, face, &crowd)?;
+    }
+    Ok(answer)
 }
 
 /// What a daemon has done when the first person has been decided on, but for the people that it loads.
@@ -225,6 +248,9 @@ fn table(answer: &Value) -> String {
         "peak memory {} MB with 10000 people; first decision after {} ms; nobody in front: {} of looking at every frame\n",
         answer["peak_rss_mb"], answer["start_to_first_decision_ms"], answer["idle_share"]
     ));
+    if !answer["door"].is_null() {
+        text.push_str(&door::table(&answer["door"]));
+    }
     text
 }
 

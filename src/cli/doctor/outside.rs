@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Opens, and delivers a frame within two seconds.
 pub(super) fn camera(camera: &Camera) -> Check {
     const ID: &str = "camera";
+    if camera.kind == CameraKind::None {
+        return Check::skip(ID, "camera.kind is none: web sessions alone");
+    }
     let began = Instant::now();
     let mut source = match camera::open(camera, Arc::new(SystemClock), 0) {
         Ok(source) => source,
@@ -49,6 +52,7 @@ pub(super) fn camera(camera: &Camera) -> Check {
     let fix = match camera.kind {
         CameraKind::V4l2 => "check cable and power, try another camera.format or a smaller camera.width and height",
         CameraKind::File | CameraKind::Sim => "check camera.path",
+        CameraKind::None => "set camera.kind",
         CameraKind::Command => "run camera.command by hand: it must write MJPEG to its standard output",
     };
     Check::fail(ID, what, fix)
