@@ -152,7 +152,7 @@ impl Controller {
                     self.finish_pulse(&mut turn);
                     break;
                 }
-                Ok(Watched::Web(d)) => self.from_afar(&mut turn, &d),
+                Ok(Watched::Web(d)) => self.visit_from_afar(&mut turn, &d),
                 Ok(Watched::Command) => {}
                 Err(RecvTimeoutError::Timeout) => self.step(&mut turn, Input::Time),
             }

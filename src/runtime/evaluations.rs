@@ -63,7 +63,7 @@ fn open(path: &Path) -> Result<Evaluation, String> {
     }
     let kept: Kept = serde_json::from_str(&text).map_err(|e| format!("it is no kept result: {e}"))?;
     let bad = |e: serde_json::Error| format!("it is no result of `cardea eval {}`: {e}", kept.eval);
-    let precision = kept.report["precision"].as_str().map(|p| clipped(p));
+    let precision = kept.report["precision"].as_str().map(clipped);
     let mut out =
         Evaluation { at: Some(clipped(&kept.at)), pack: Some(clipped(&kept.pack)), precision, ..Evaluation::default() };
     let report = kept.report.clone();

@@ -26,8 +26,9 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
     /// What is wrong with which key, where several can be.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<WrongField>,
+    #[serde(skip_serializing_if = "<[WrongField]>::is_empty")]
+    #[schema(value_type = Vec<WrongField>, required = false)]
+    pub fields: Box<[WrongField]>,
 }
 
 impl Problem {
@@ -39,7 +40,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retry_after: None,
-            fields: Vec::new(),
+            fields: Box::default(),
         }
     }
 

@@ -21,8 +21,10 @@ use crate::runtime::commands::{CommandInbox, CommandSender, commands};
 use crate::runtime::daemon;
 use crate::runtime::net::Net;
 use crate::runtime::recorder::{Listeners, Recorder, Stamp};
+use crate::runtime::rules::InForce;
+use crate::runtime::timings::Timings;
 use crate::runtime::watch::Watched;
-use crate::runtime::web::{self, HealthBoard, Sights, Web, WebParts};
+use crate::runtime::web::{self, HealthBoard, SetupBoard, Sights, Web, WebParts};
 use crate::schema::event::Event;
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::record::hex;
@@ -31,8 +33,8 @@ use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Between two frames of the door's camera.
@@ -231,7 +233,7 @@ impl Rig {
         let store = Box::new(CommandFile::open(&state).map_err(|e| Failure::unavailable(e.into()))?);
         let rules = daemon::gate_rules(&config).map_err(Failure::unavailable)?;
         let (sender, orders) =
-            commands(rules, store, recorder.clone(), clock.clone(), watched).map_err(Failure::unavailable)?;
+            commands(rules, store, recorder.clone(), clock.clone(), watched.clone()).map_err(Failure::unavailable)?;
         let net = mqtt.map(|(client, _)| Net::start(client.with_commands(Arc::new(sender.clone()))));
         let net = net.transpose().map_err(Failure::unavailable)?;
         if let Some(outbox) = &outbox {
@@ -251,7 +253,11 @@ impl Rig {
             feed,
             live: None,
             sights,
-            settings: Vec::new(),
+            settings: None,
+            setup: SetupBoard::default(),
+            door: watched,
+            rules: Arc::new(Mutex::new(InForce { book: config.rules().book.clone(), sound: false })),
+            timings: Timings::default(),
         })
         .map_err(Failure::unavailable)?;
         Ok(Rig {

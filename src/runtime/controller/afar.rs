@@ -13,7 +13,7 @@ const FRESH: Duration = Duration::from_secs(2);
 
 impl Controller {
     /// Failures are charged to the door's lockout like those in front of it; a grant asks the rules and opens.
-    pub(super) fn from_afar(&mut self, turn: &mut Turn, d: &Decision) {
+    pub(super) fn visit_from_afar(&mut self, turn: &mut Turn, d: &Decision) {
         let now = self.clock.now();
         if d.verdict != Verdict::Granted {
             return self.charge(now, d.verdict, d.reason, d.person.as_ref());

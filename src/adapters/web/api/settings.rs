@@ -62,7 +62,7 @@ pub async fn change(State(app): At, caller: Caller, Json(asked): Json<Changes>) 
         Err(NotSet::Failed(e)) => Err(e.into()),
         Err(NotSet::Wrong(fields)) => {
             let what = "nothing was changed; `fields` tells what is wrong with which key";
-            Err(Problem { fields, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "settings", what) })
+            Err(Problem { fields: fields.into(), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "settings", what) })
         }
     }
 }
