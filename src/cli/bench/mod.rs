@@ -9,6 +9,7 @@ mod looks;
 mod machine;
 mod material;
 mod measure;
+mod rig;
 
 use super::{Code, Exit, Failure, Globals, Outcome, load_config, state};
 use crate::config::Config;
