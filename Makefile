@@ -14,6 +14,8 @@
 # make records [RECORDS=100000]    so many records while the broker is away, then all of them in order
 # make site [TERMINALS=200] [PEOPLE=10000]   a site of so many doors on one mosquitto: times, bytes, memory
 # make hostile [INPUTS=1000000] [SEED=1]   bytes from outside at the parsers of commands
+# make fuzz-million [SEED=1]       10^6 bent inputs at every parser of outside bytes, seeded; a few minutes
+# make ha-live                     a real Home Assistant core against broker and daemon; installs it once
 # make attacks [N=10000] [SEED=1] [FPS=15]   photographs moved about before the door, counted gate by gate; an hour and more
 SHELL := /bin/bash
 FEATURES := --features v4l2,panel,drm,osdp,keyboard
@@ -25,7 +27,7 @@ CACHE := models/cache
 # Where finished model files or their sources lie; without it only what package registries carry is made.
 CARDEA_MODELS_FROM ?= $(wildcard ../shared/models)
 
-.PHONY: demo test lint lint-quick models bench attacks kills records site power-cuts broker-100k hostile hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools client-tools deny-tool deb-tool
+.PHONY: demo test lint lint-quick models bench attacks kills records site power-cuts broker-100k hostile fuzz-million ha-live hil deb package-test arm64 armv7 emulated emulated-armv7 setup browser-tools client-tools deny-tool deb-tool
 
 # Recipes before the program itself speak on standard error: with HEADLESS=1 standard output holds records only.
 demo: setup models
@@ -120,6 +122,15 @@ INPUTS ?= 1000000
 
 hostile: setup
 	CARDEA_INPUTS=$(INPUTS) CARDEA_SEED=$(SEED) cargo test $(FEATURES) --test hostile -- --nocapture
+
+# The targets of fuzz/ without cargo-fuzz: the same parsers, bent seeds instead of coverage.
+fuzz-million: setup
+	CARDEA_PARSER_INPUTS=1000000 CARDEA_SEED=$(or $(SEED),1) cargo test $(FEATURES) --test hostile -- --nocapture no_parser
+
+# Nightly: the daemon and mosquitto beside the core of Home Assistant, from announcement to removal.
+ha-live: setup
+	cargo build $(FEATURES)
+	@python=$$(tests/ha/setup.sh "$(TARGET)/ha" live) && "$$python" tests/ha/live.py "$(abspath $(TARGET))/debug/cardea"
 
 bench: setup models
 	cargo bench $(FEATURES) --benches
