@@ -218,8 +218,8 @@ pub trait Prompt: Send {
     fn show(&mut self, screen: &Screen) -> Result<(), PortError>;
 }
 
-/// Told once what became of a command. It is called on whichever thread knows first, and must not wait.
-pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+/// Told what became of a command; `enroll` tells twice. It is called on whichever thread knows first, and must not wait.
+pub type Reply = Box<dyn FnMut(Answer) + Send>;
 
 /// Where commands from afar are handed in. Returns at once; the answer comes by the [`Reply`], within about two seconds,
 /// or never when refusals come by the hundred.

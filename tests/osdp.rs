@@ -7,6 +7,8 @@ mod clients;
 #[path = "support/daemon.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod daemon;
+#[path = "support/squares.rs"]
+mod squares;
 #[path = "support/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod support;
@@ -127,17 +129,7 @@ impl Scene {
     fn new(coming: [u64; 2]) -> Scene {
         let scene = Scene(tempfile::tempdir().expect("a directory"));
         let frames = scene.at("frames");
-        std::fs::create_dir(&frames).expect("a directory");
-        for i in 0..360_u32 {
-            // Squares, sharp and neither dark nor bright, of which those in the upper half wander: none is like one of
-            // the 79 before it.
-            let picture = image::RgbImage::from_fn(320, 240, |x, y| {
-                let wanders = if y < 120 { i * 3 } else { 0 };
-                let on = ((x + wanders) / 40 + y / 8).is_multiple_of(2);
-                image::Rgb(if on { [170, 160, 150] } else { [90, 80, 70] })
-            });
-            picture.save(frames.join(format!("frame_{i:05}.jpg"))).expect("a picture");
-        }
+        squares::film(&frames, 360);
         let face = |person: u64| json!({"box": [100.0, 50.0, 120.0, 140.0], "live": 0.99, "person": person});
         let rows: Vec<Value> = [15, 195]
             .iter()

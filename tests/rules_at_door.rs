@@ -4,6 +4,8 @@
 #[path = "support/broker.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod broker;
+#[path = "support/squares.rs"]
+mod squares;
 
 use broker::{Broker, Subscriber, left_out};
 use serde_json::{Value, json};
@@ -25,17 +27,7 @@ impl Scene {
     fn new(coming: [u64; 3], rules: &str) -> Scene {
         let dir = tempfile::tempdir().expect("a directory");
         let frames = dir.path().join("frames");
-        std::fs::create_dir(&frames).expect("a directory");
-        for i in 0..FRAMES {
-            // Squares, sharp and neither dark nor bright, of which those in the upper half wander: none is like one of the
-            // 79 before it.
-            let picture = image::RgbImage::from_fn(320, 240, |x, y| {
-                let wanders = if y < 120 { i * 3 } else { 0 };
-                let on = ((x + wanders) / 40 + y / 8).is_multiple_of(2);
-                image::Rgb(if on { [170, 160, 150] } else { [90, 80, 70] })
-            });
-            picture.save(frames.join(format!("frame_{i:05}.jpg"))).expect("a picture");
-        }
+        squares::film(&frames, FRAMES);
         let face = |person: u64| json!({"box": [100.0, 50.0, 120.0, 140.0], "live": 0.99, "person": person});
         let rows: Vec<Value> = COMES
             .iter()
@@ -88,6 +80,16 @@ impl Scene {
         let out = child.wait_with_output().expect("it ends");
         let said = [&out.stdout, &out.stderr].map(|s| String::from_utf8_lossy(s).into_owned()).concat();
         assert!(out.status.success(), "{args:?}: {said}");
+    }
+
+    /// `people list` as JSON.
+    fn people(&self) -> String {
+        let out = Command::new(env!("CARGO_BIN_EXE_cardea"))
+            .args(["people", "list", "--json", "--state"])
+            .arg(self.at("state"))
+            .output()
+            .expect("it starts");
+        String::from_utf8_lossy(&out.stdout).into_owned()
     }
 
     fn start(&self, more: &[String]) -> Door<'_> {
@@ -334,4 +336,97 @@ fn a_daemon_that_is_started_anew_still_knows_who_went_in() {
     let second = door.next(&["access.granted", "access.denied"]);
     assert_eq!((&second["type"], &second["reason"]), (&json!("access.denied"), &json!("anti_passback")), "{second}");
     assert_eq!(door.pulses(), 1);
+}
+
+impl Door<'_> {
+    /// Has the daemon read its rules anew, as systemd does.
+    fn reload(&self, rules: &str) {
+        self.scene.write("rules.toml", rules);
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
+    }
+}
+
+#[test]
+fn rules_are_read_anew_while_the_door_runs_and_a_faulty_file_changes_nothing() {
+    let scene = Scene::new([7, 7, 7], &rules(""));
+    let mut door = scene.start(&[]);
+    assert_eq!(door.next(&["access.granted", "access.denied"])["type"], "access.granted");
+
+    // A file with a fault, and one that would leave nobody any way in.
+    for (text, said) in [
+        (rules("").replace("schedule = \"always\"", "schedule = \"alwys\""), "alwys"),
+        (rules("[doors.back]").replace("doors = [\"front\"]", "doors = [\"back\"]"), "no grant in it opens `front`"),
+    ] {
+        door.reload(&text);
+        let told = door.next(&["system.rules", "alarm.rules"]);
+        assert_eq!(told["type"], "alarm.rules", "{told}");
+        let what = told["what"].as_str().expect("a text");
+        assert!(what.contains(said) && what.contains("those before hold"), "{what}");
+    }
+    let again = door.next(&["access.granted", "access.denied"]);
+    assert_eq!(again["type"], "access.granted", "{again}");
+
+    // Good ones, by which the staff may not pass.
+    let visitors = rules("")
+        .replace("[groups.staff]", "[groups.staff]\n[groups.visitors]")
+        .replace("[\"staff\"]", "[\"visitors\"]");
+    door.reload(&visitors);
+    let told = door.next(&["system.rules", "alarm.rules"]);
+    let sha256 = cardea::schema::record::hex(&<sha2::Sha256 as sha2::Digest>::digest(visitors.as_bytes()));
+    assert_eq!((&told["type"], &told["sha256"]), (&json!("system.rules"), &json!(sha256)));
+    let refused = door.next(&["access.granted", "access.denied"]);
+    assert_eq!(
+        (&refused["type"], &refused["reason"]),
+        (&json!("access.denied"), &json!("outside_schedule")),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_visit_that_waits_by_the_old_rules_ends_without_a_decision_when_new_ones_come() {
+    let scene = Scene::new([7, 7, 7], &rules("second_factor = \"pin\""));
+    scene.cardea(&["people", "set", "ada", "--pin"], "2468\n");
+    scene.write("keypad", "");
+    std::fs::set_permissions(scene.at("keypad"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+    let keypad = format!("door.keypad.device={:?}", scene.at("keypad"));
+    let mut door = scene.start(&["door.keypad.kind=\"lines\"".into(), keypad]);
+    let seen = door.next(&["visit.ended"]);
+    assert_eq!(seen["verdict"], "granted", "what remains is the PIN: {seen}");
+    // Even though nothing is asked for by the new ones.
+    door.reload(&rules(""));
+    let ended = door.next(&["access.granted", "access.denied"]);
+    let said = (&ended["type"], &ended["reason"], &ended["visit"]);
+    assert_eq!(said, (&json!("access.denied"), &json!("stopped"), &seen["visit"]), "{ended}");
+    assert_eq!(door.pulses(), 0);
+    assert_eq!(door.next(&["access.granted", "access.denied"])["type"], "access.granted", "the next one is by the new");
+    assert!(!door.kinds().contains(&"alarm.lockout"));
+}
+
+#[test]
+fn whoever_passes_well_is_learnt_for_the_network_that_comes_next_and_passes_by_it_alone() {
+    let scene = Scene::new([7, 7, 8], &rules(""));
+    let mut door = scene.start(&["models.next=\"scripted_next\"".into()]);
+    let granted = door.next(&["access.granted"]);
+    let learnt = door.next(&["person.relearned"]);
+    let said = (&learnt["person"], &learnt["visit"], &learnt["model"]);
+    assert_eq!(said, (&json!("ada"), &granted["visit"], &json!("f".repeat(64))), "{learnt}");
+    assert!(learnt["templates"].as_u64().is_some_and(|n| n >= 3), "{learnt}");
+    // Once is enough: the next grant teaches nothing.
+    assert_eq!(door.next(&["access.granted"])["person"], "ada");
+    drop(door);
+    // The next network alone: it knows her, and him not, who was enrolled with the other as well.
+    let mut door = scene.start(&["models.pack=\"scripted_next\"".into()]);
+    let mut ends = Vec::new();
+    while ends.len() < 3 {
+        let end = door.next(&["access.granted", "access.denied"]);
+        ends.push((end["type"].clone(), end["person"].clone(), end["reason"].clone()));
+    }
+    assert_eq!(ends[0], (json!("access.granted"), json!("ada"), Value::Null));
+    assert!(ends.contains(&(json!("access.denied"), Value::Null, json!("no_match"))), "{ends:?}");
+    assert!(!ends.iter().any(|e| e.1 == "ben"), "{ends:?}");
+    drop(door);
+    let listed = scene.people();
+    assert!(listed.contains(r#""person":"ada","templates":"#), "{listed}");
+    assert_eq!(listed.matches(&"f".repeat(64)).count(), 1, "hers alone: {listed}");
 }

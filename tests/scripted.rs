@@ -263,3 +263,54 @@ fn what_somebody_cannot_do_is_noted_by_name_and_nobody_else_has_it() {
     let records = told(&["events", "list", "--type", "person.limits", "--limit", "1"]);
     assert_eq!(records.1["cannot"], json!(["turn_left", "blink"]));
 }
+
+#[test]
+fn a_table_with_pictures_enrols_everybody_or_names_the_row_and_stores_nothing() {
+    // Four pictures of one size: what is in them the script says by their numbers, of which the first is 0 each time.
+    let dir = scene(&script(0.99, 7));
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir(at("ada")).expect("a directory");
+    for n in [1, 2] {
+        std::fs::copy(at(&format!("frames/frame_{n:05}.jpg")), at(&format!("ada/{n}.jpg"))).expect("copied");
+    }
+    let table = |text: &str| std::fs::write(at("people.csv"), text).expect("written");
+    let file = at("people.csv").display().to_string();
+    let people = || {
+        let out = cardea(dir.path(), &["people", "list"]);
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let before = people();
+    std::fs::write(at("ada/bad.jpg"), "no picture at all").expect("written");
+    let half = std::fs::read(at("ada/2.jpg")).expect("read");
+    std::fs::write(at("ada/half.jpg"), &half[..half.len() / 3]).expect("written");
+    for bad in ["bad", "half"] {
+        table(&format!("person,picture,groups\nada,ada/1.jpg,staff\nada,ada/{bad}.jpg,\n"));
+        let out = cardea(dir.path(), &["people", "import", "--csv", &file]);
+        assert_eq!(out.status.code(), Some(2), "{}", String::from_utf8_lossy(&out.stderr));
+        let answer: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        assert_eq!(
+            (&answer["rows"], &answer["people"], &answer["refused"][0]["line"]),
+            (&json!(0), &json!(0), &json!(3))
+        );
+        let named = answer["refused"][0]["file"].as_str().expect("a file");
+        assert!(named.ends_with(&format!("ada/{bad}.jpg")), "{answer}");
+        // And in words.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cardea"));
+        command.args(["people", "import", "--csv", &file, "--state"]).arg(at("state"));
+        for s in settings(dir.path()) {
+            command.args(["--set", &s]);
+        }
+        let said = String::from_utf8_lossy(&command.output().expect("the program starts").stdout).into_owned();
+        assert!(said.contains("people.csv:3: refused") && said.contains("nothing was stored"), "{said}");
+        assert_eq!(people(), before, "neither the good picture nor the groups");
+    }
+    table("person,picture,groups\nada,ada/1.jpg,staff\nada,ada/2.jpg,\n");
+    let out = cardea(dir.path(), &["people", "import", "--csv", &file]);
+    let answer: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!(
+        (out.status.code(), &answer["people"], &answer["templates"]),
+        (Some(0), &json!(1), &json!(2)),
+        "{answer}"
+    );
+    assert!(people().contains(r#""person":"ada""#));
+}

@@ -39,6 +39,23 @@ impl Stop {
     }
 }
 
+/// Asks for something that may be asked for again; clones share it. Several knocks before somebody answers are one.
+#[derive(Clone, Debug, Default)]
+pub struct Knock(Arc<AtomicBool>);
+
+impl Knock {
+    /// Asks.
+    pub fn knock(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked since the last call.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
+
 /// Last time that a thread got round its loop.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeat(Arc<AtomicU64>);

@@ -183,11 +183,13 @@ pub(super) fn refusals(taken: &Taken) -> Vec<Value> {
 
 /// The refused ones, a line each.
 pub(super) fn lines(taken: &Taken) -> String {
-    let one = |r: &Refused| {
-        let whom = r.person.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
-        format!("refused {}: {}{whom}; {}\n", r.file, r.reason, r.advice)
-    };
-    taken.refused.iter().map(one).collect()
+    taken.refused.iter().map(line).collect()
+}
+
+/// One of them.
+pub(super) fn line(r: &Refused) -> String {
+    let whom = r.person.as_ref().map(|p| format!(" {p}")).unwrap_or_default();
+    format!("refused {}: {}{whom}; {}\n", r.file, r.reason, r.advice)
 }
 
 /// The embedding of a frame that one person may be enrolled from, and how the head stands in it.

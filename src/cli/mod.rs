@@ -36,6 +36,8 @@ mod verify;
 mod who_can;
 mod why;
 
+pub use people_csv::is_table as is_people_table;
+
 use crate::adapters::store::EncryptedPeople;
 use crate::config::{Config, Faults, Inputs, load};
 use crate::ports::{PeopleStore, Person, PortError};

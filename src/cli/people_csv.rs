@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::domain::access::Attributes;
 use crate::ports::Person;
 use crate::runtime::enrolment::Taken;
+use crate::runtime::registrar::known_of;
 use crate::schema::ids::PersonId;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -28,7 +29,8 @@ const LARGEST: u64 = 16 << 20;
 struct Entry {
     /// Where the person stands first.
     line: u64,
-    pictures: Vec<PathBuf>,
+    /// With the line each stands in.
+    pictures: Vec<(u64, PathBuf)>,
     /// Column to cell, with the line it stands in.
     cells: BTreeMap<&'static str, (u64, String)>,
 }
@@ -52,7 +54,7 @@ pub(super) fn run(globals: &Globals, file: &Path, choice: Choice, replace: bool)
     let pictured: Vec<_> = table.iter().filter(|(_, e)| !e.pictures.is_empty()).collect();
     let mut looked = Looked::default();
     if !pictured.is_empty() {
-        look(globals, &pictured, choice, replace, &mut looked)?;
+        look(globals, file, &pictured, choice, replace, &mut looked)?;
     }
     let stored = !looked.spoilt || choice.partial;
     let mut people = std::mem::take(&mut looked.people);
@@ -66,7 +68,7 @@ pub(super) fn run(globals: &Globals, file: &Path, choice: Choice, replace: bool)
             enroll::record(&mut log, person)?;
         }
         for (id, a) in &attributes {
-            log.append(people_set::record(id, a))?;
+            log.append(known_of(id, a))?;
         }
     } else {
         people.clear();
@@ -99,6 +101,7 @@ struct Looked {
 
 fn look(
     globals: &Globals,
+    file: &Path,
     table: &[(&PersonId, &Entry)],
     choice: Choice,
     replace: bool,
@@ -108,8 +111,9 @@ fn look(
     let mut known = super::enrolled_people(&config.store().dir, engine.embedding_digest())?;
     for (id, entry) in table {
         let mut taken = Taken::default();
-        for file in &entry.pictures {
-            enroll::take(&mut taken, &mut engine, file)?;
+        for (line, picture) in &entry.pictures {
+            let place = |f: Failure| Failure { subject: format!("{}:{line}: {}", file.display(), f.subject), ..f };
+            enroll::take(&mut taken, &mut engine, picture).map_err(place)?;
         }
         let (own, others): (Vec<Person>, Vec<Person>) = known.iter().cloned().partition(|p| p.id == **id);
         if !choice.allow_duplicate {
@@ -119,8 +123,13 @@ fn look(
         taken.refuse_strangers(&engine, &own).map_err(Failure::unavailable)?;
         looked.spoilt |= taken.is_refused();
         looked.accepted.extend(taken.names().into_iter().map(str::to_owned));
-        looked.refused.extend(enroll::refusals(&taken));
-        looked.lines += &enroll::lines(&taken);
+        for (refused, mut value) in taken.refused.iter().zip(enroll::refusals(&taken)) {
+            let found = entry.pictures.iter().find(|(_, p)| p.display().to_string() == refused.file);
+            let line = found.map_or(entry.line, |(line, _)| *line);
+            value["line"] = json!(line);
+            looked.refused.push(value);
+            looked.lines += &format!("{}:{line}: {}", file.display(), enroll::line(refused));
+        }
         if let Some(person) = taken.person(&engine, id, choice.partial, SystemClock.wall().unix_ms) {
             known.push(person.clone());
             looked.people.push(person);
@@ -143,7 +152,22 @@ fn read(file: &Path) -> Result<BTreeMap<PersonId, Entry>, Failure> {
     if file.metadata().map_err(|e| unreadable(&e))?.len() > LARGEST {
         return Err(unreadable(&"bigger than 16 MiB"));
     }
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).map_err(|e| unreadable(&e))?;
+    parse(file, std::fs::File::open(file).map_err(|e| unreadable(&e))?)
+}
+
+/// Whether bytes are a table of people whose pictures, if it names any, are there. For the fuzzer.
+#[must_use]
+pub fn is_table(bytes: &[u8]) -> bool {
+    parse(Path::new("people.csv"), bytes).is_ok()
+}
+
+/// The table in a reader; `file` stands in the faults, and pictures are beside it.
+fn parse(file: &Path, from: impl std::io::Read) -> Result<BTreeMap<PersonId, Entry>, Failure> {
+    let unreadable = |e: &dyn std::fmt::Display| {
+        let hint = "give a table of comma-separated values in UTF-8, with a first line of column names";
+        Failure::new(Code::BadInput, file.display().to_string(), e.to_string(), hint)
+    };
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(from);
     let headers = reader.headers().map_err(|e| unreadable(&e))?.clone();
     let mut columns = Vec::new();
     for name in &headers {
@@ -182,7 +206,7 @@ fn read(file: &Path) -> Result<BTreeMap<PersonId, Entry>, Failure> {
                         let what = format!("{} is no file", path.display());
                         return Err(fault(file, line, column, what, "paths are relative to the table"));
                     }
-                    entry.pictures.push(path);
+                    entry.pictures.push((line, path));
                 }
                 _ => match entry.cells.get(column) {
                     Some((first, other)) if other != text => {

@@ -6,7 +6,7 @@ use crate::adapters::store::pin;
 use crate::adapters::system::random;
 use crate::config::{Config, is_name};
 use crate::domain::access::{Attributes, EVERYONE, RuleBook};
-use crate::schema::event::Event;
+use crate::runtime::registrar::known_of;
 use crate::schema::ids::PersonId;
 use crate::schema::record::rfc3339;
 use serde_json::json;
@@ -70,7 +70,7 @@ pub(super) fn run(globals: &Globals, id: &PersonId, args: &Args) -> Outcome {
         if !store.set_attributes(id, &after)? {
             return Err(missing());
         }
-        log.append(record(id, &after))?;
+        log.append(known_of(id, &after))?;
     }
     print(&told(globals, id, &after)).map(|_| Exit::Done)
 }
@@ -148,19 +148,6 @@ fn first_line() -> Result<Zeroizing<String>, Failure> {
     let end = line.trim_end_matches(['\n', '\r']).len();
     line.truncate(end);
     Ok(line)
-}
-
-pub(super) fn record(id: &PersonId, a: &Attributes) -> Event {
-    Event::PersonRules {
-        person: id.clone(),
-        groups: a.groups.iter().cloned().collect(),
-        valid_from: a.valid_from_ms.map(rfc3339),
-        valid_to: a.valid_to_ms.map(rfc3339),
-        pin: a.pin.is_some(),
-        card: a.card.is_some(),
-        consent: a.consent_ms.map(rfc3339),
-        expires: a.expires_ms.map(rfc3339),
-    }
 }
 
 /// Neither PIN nor card is ever printed.

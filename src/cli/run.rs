@@ -1,7 +1,7 @@
 //! `cardea run`: the daemon.
 
 use super::{Code, Exit, Failure, Globals, Outcome, dev};
-use crate::base::stop::Stop;
+use crate::base::stop::{Knock, Stop};
 use crate::runtime::daemon::{self, Options};
 use crate::runtime::logging;
 use crate::runtime::settings::Settings;
@@ -28,8 +28,9 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
     logging::start(&config.log().level);
     let stop = Stop::default();
     let again = if args.dev { Some(dev::begin(globals, &config, &stop)?) } else { None };
-    stop_on_signals(&stop)?;
-    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, settings: Some(settings) })
+    let reload = Knock::default();
+    on_signals(&stop, &reload)?;
+    daemon::run(&config, &stop, Options { lines: globals.json, challenge: None, reload, settings: Some(settings) })
         .map_err(Failure::unavailable)?;
     match again {
         Some(again) => again.if_something_changed(),
@@ -37,15 +38,18 @@ pub fn run(globals: &Globals, args: Args) -> Outcome {
     }
 }
 
-/// SIGTERM and SIGINT ask for the end, in order.
-pub(super) fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+/// SIGTERM and SIGINT ask for the end, in order; SIGHUP for the rules file to be read anew.
+pub(super) fn on_signals(stop: &Stop, reload: &Knock) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let failed = |e: std::io::Error| Failure::new(Code::Internal, "signals", e, "start again");
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
-    let stop = stop.clone();
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
+    let (stop, reload) = (stop.clone(), reload.clone());
     let listen = move || {
-        if signals.forever().next().is_some() {
-            stop.request();
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => reload.knock(),
+                _ => return stop.request(),
+            }
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;

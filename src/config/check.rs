@@ -7,7 +7,7 @@ use super::sections::{
     InputsConfig, InputsKind, Insecure, Liveness, Log, Models, Mqtt, Precision, Provider, ReaderConfig, ReaderKind,
     Recognition, RelayConfig, RelayKind, Rules, Store, is_chip_label, is_line_name,
 };
-use super::{panel, prompt, site, web};
+use super::{panel, privacy, prompt, site, web};
 use crate::domain::access::RuleBook;
 use crate::domain::challenge::Deck;
 use crate::domain::door::{DoorRules, Sensor};
@@ -24,11 +24,14 @@ pub const LANGUAGES: [&str; 6] = ["en", "de", "es", "fr", "zh", "ja"];
 
 /// The pack that has no files: its networks say what `models.script` tells them.
 const SCRIPTED: &str = "scripted";
+/// The same with another embedding network, so that changing it can be tried without one.
+const SCRIPTED_NEXT: &str = "scripted_next";
 
 /// The truth, or everything that is wrong between the keys.
 pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> {
     let mut c = Checker { origins, faults: Vec::new() };
     let book = c.rules(raw);
+    let rules_file = c.rules_file(raw);
     let device = DeviceId::new(&raw.device.name);
     if let Err(e) = &device {
         c.fault("device.name", e.to_string());
@@ -43,7 +46,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
     c.readers(raw);
     prompt::check(&mut c, raw);
     web::check(&mut c, raw);
-    c.mqtt(&raw.mqtt);
+    c.mqtt(&raw.mqtt, raw.privacy.snapshots);
     site::check(&mut c, raw);
     panel::check(&mut c, raw);
     c.models(raw);
@@ -51,7 +54,7 @@ pub(super) fn check(raw: &Raw, origins: &Origins) -> Result<Config, Vec<Fault>> 
         c.fault("store.dir", "is empty; name a directory");
     }
     match device {
-        Ok(name) if c.faults.is_empty() => Ok(build(raw, name, book)),
+        Ok(name) if c.faults.is_empty() => Ok(build(raw, name, book, rules_file)),
         _ => Err(c.faults),
     }
 }
@@ -75,11 +78,7 @@ impl Checker<'_> {
 
     /// What the rules file says; its own faults stand beside those of the configuration.
     fn rules(&mut self, raw: &Raw) -> RuleBook {
-        let Some(file) = &raw.rules.file else { return RuleBook::open() };
-        let beside = match self.origins.get("rules.file") {
-            Some(Origin::File { path, .. }) => path.parent().unwrap_or(Path::new("")).join(file),
-            _ => file.clone(),
-        };
+        let Some(beside) = self.rules_file(raw) else { return RuleBook::open() };
         let book = match super::rules::read_rules(&beside) {
             Ok(book) => book,
             Err(faults) => {
@@ -87,16 +86,19 @@ impl Checker<'_> {
                 return RuleBook::shut();
             }
         };
-        let name = &raw.device.name;
-        if !book.grants.iter().any(|g| g.opens(name)) {
-            self.fault("rules.file", format!("no grant in it opens `{name}`, the door of this terminal (device.name)"));
-        }
-        let door = book.doors.get(name);
-        if door.is_some_and(|d| d.anti_passback.is_some()) && raw.door.inputs.contact.is_none() {
-            let what = format!("[doors.{name}] has anti_passback, which counts openings: wire door.inputs.contact");
-            self.fault_between("rules.file", "door.inputs.contact", what);
+        for (key, what) in super::reload::misfits(&book, &raw.device.name, raw.door.inputs.contact.is_some()) {
+            self.fault_between("rules.file", key, what);
         }
         book
+    }
+
+    /// A path is beside the file that names it.
+    fn rules_file(&self, raw: &Raw) -> Option<PathBuf> {
+        let file = raw.rules.file.as_ref()?;
+        Some(match self.origins.get("rules.file") {
+            Some(Origin::File { path, .. }) => path.parent().unwrap_or(Path::new("")).join(file),
+            _ => file.clone(),
+        })
     }
 
     fn camera(&mut self, raw: &Raw) {
@@ -328,7 +330,7 @@ impl Checker<'_> {
         }
     }
 
-    fn mqtt(&mut self, mqtt: &RawMqtt) {
+    fn mqtt(&mut self, mqtt: &RawMqtt, snapshots: bool) {
         for part in mqtt.base.split('/') {
             if !is_level(part) {
                 let what = format!(
@@ -352,10 +354,14 @@ impl Checker<'_> {
         }
         for name in &mqtt.commands {
             let what = match name {
-                CommandName::Snapshot | CommandName::Enroll => {
-                    format!("`{}` is not built in: pictures neither leave nor enter this way", name.word())
+                CommandName::Snapshot if !snapshots => {
+                    "`snapshot` needs privacy.snapshots = true: pictures of whoever is at the door leave the terminal"
+                        .into()
                 }
-                _ if (name.opens() || *name == CommandName::Remove) && mqtt.command_key_file.is_none() => {
+                CommandName::Enroll if !mqtt.remote_enroll => {
+                    "`enroll` needs mqtt.remote_enroll = true: whoever has the command key says who comes in".into()
+                }
+                _ if (name.is_signed() || *name == CommandName::Remove) && mqtt.command_key_file.is_none() => {
                     format!(
                         "`{}` needs mqtt.command_key_file: unsigned, anybody at the broker could send it",
                         name.word()
@@ -381,7 +387,16 @@ impl Checker<'_> {
     fn models(&mut self, raw: &Raw) {
         let m = &raw.models;
         self.one_word("models.pack", &m.pack);
-        let scripted = m.pack == SCRIPTED;
+        let is_scripted = |pack: &str| pack == SCRIPTED || pack == SCRIPTED_NEXT;
+        let scripted = is_scripted(&m.pack);
+        if let Some(next) = &m.next {
+            self.one_word("models.next", next);
+            if *next == m.pack {
+                self.fault("models.next", format!("`{next}` is models.pack: there is nothing to learn"));
+            } else if is_scripted(next) != scripted {
+                self.fault("models.next", "a script is followed by no other networks, and follows none");
+            }
+        }
         if scripted && !raw.insecure.scripted_models {
             let what = "scripted lets a file say who is there; it also needs insecure.scripted_models = true";
             self.fault("models.pack", what);
@@ -447,7 +462,7 @@ fn here_or(path: Option<&PathBuf>, here: &str, installed: &str) -> PathBuf {
     path.cloned().unwrap_or_else(found)
 }
 
-fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
+fn build(raw: &Raw, name: DeviceId, book: RuleBook, rules_file: Option<PathBuf>) -> Config {
     let ms = Duration::from_millis;
     let state = &raw.store.dir;
     let client_id = raw.mqtt.client_id.clone().unwrap_or_else(|| format!("cardea-{name}"));
@@ -482,7 +497,8 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
         },
         models: Models {
             pack: raw.models.pack.clone(),
-            script: raw.models.script.clone().filter(|_| raw.models.pack == SCRIPTED),
+            script: raw.models.script.clone().filter(|_| [SCRIPTED, SCRIPTED_NEXT].contains(&raw.models.pack.as_str())),
+            next: raw.models.next.clone(),
             packs: here_or(raw.models.packs.as_ref(), "models/packs", "/usr/share/cardea/packs"),
             cache: here_or(raw.models.cache.as_ref(), "models/cache", "/var/lib/cardea/models"),
             precision: precision(&raw.models),
@@ -552,6 +568,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
         rules: Rules {
             lockout_failures: raw.rules.lockout_failures,
             lockout: ms(raw.rules.lockout_ms),
+            file: rules_file,
             book: Arc::new(book),
         },
         mqtt: Mqtt {
@@ -580,6 +597,7 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
         site: site::build(&raw.site),
         access_panel: panel::build(raw),
         web: web::build(&raw.web),
+        privacy: privacy::build(&raw.privacy),
         store: Store { dir: raw.store.dir.clone(), keep_records: raw.store.keep_records },
         log: Log { level: format!("{:?}", raw.log.level).to_lowercase() },
         insecure: Insecure {
@@ -597,6 +615,13 @@ fn build(raw: &Raw, name: DeviceId, book: RuleBook) -> Config {
 }
 
 impl Config {
+    /// The same with `models.next` in the place of the pack; `None` where there is no next one.
+    #[must_use]
+    pub fn with_next_pack(&self) -> Option<Config> {
+        let pack = self.models.next.clone()?;
+        Some(Config { models: Models { pack, next: None, ..self.models.clone() }, ..self.clone() })
+    }
+
     /// The built-in defaults, with journal, people, keys and sockets in `state`.
     #[must_use]
     pub fn defaults(state: &Path) -> Config {

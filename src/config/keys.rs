@@ -1,6 +1,6 @@
 //! The list of keys: names, types and ranges, read from the JSON schema of [`Raw`].
 
-use super::raw::{RESERVED, Raw};
+use super::raw::Raw;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,27 +59,15 @@ pub fn keys() -> &'static Keys {
     &KEYS
 }
 
-/// JSON schema of the configuration file; reserved sections appear as empty objects.
+/// JSON schema of the configuration file.
 #[must_use]
 pub fn schema() -> Json {
     let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<Raw>().to_value();
-    if let Some(sections) = schema.get_mut("properties").and_then(Json::as_object_mut) {
-        for name in RESERVED {
-            let empty = serde_json::json!({
-                "description": "Not in this version: no key is accepted.", "type": "object", "additionalProperties": false
-            });
-            sections.insert(name.into(), empty);
-        }
-    }
-    schema
+    settings.into_generator().into_root_schema_for::<Raw>().to_value()
 }
 
 fn collect(schema: &Json, prefix: &str, out: &mut Keys) {
     for (name, part) in schema["properties"].as_object().into_iter().flatten() {
-        if prefix.is_empty() && RESERVED.contains(&name.as_str()) {
-            continue;
-        }
         let dotted = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         if part.get("properties").is_some() {
             collect(part, &dotted, out);
@@ -123,12 +111,9 @@ mod tests {
     fn the_sections_of_the_contract_are_all_known() {
         let contract = "device camera models recognition liveness challenge door prompt rules mqtt web store privacy site osdp log insecure";
         for name in contract.split(' ') {
-            assert!(keys().sections.contains(name) || RESERVED.contains(&name), "{name}");
+            assert!(keys().sections.contains(name), "{name}");
         }
-        assert_eq!(
-            keys().sections.iter().filter(|s| !s.contains('.')).count() + RESERVED.len(),
-            contract.split(' ').count()
-        );
+        assert_eq!(keys().sections.iter().filter(|s| !s.contains('.')).count(), contract.split(' ').count());
     }
 
     #[test]

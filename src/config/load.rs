@@ -8,7 +8,7 @@ use super::compat;
 use super::fault::{Fault, Faults, Origin, Origins, nearest};
 use super::keys::{Key, keys};
 use super::overrides::{SETTINGS_FILE, Text, is_editable};
-use super::raw::{RESERVED, Raw};
+use super::raw::Raw;
 use super::sections::Config;
 use serde::Deserialize;
 use std::io::{self, Read};
@@ -203,7 +203,7 @@ impl Reader {
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             let at = origin(name.span().start);
             match value.into_inner() {
-                DeValue::Table(inner) if keys().sections.contains(&key) || RESERVED.contains(&key.as_str()) => {
+                DeValue::Table(inner) if keys().sections.contains(&key) => {
                     self.table(inner, &key, origin);
                 }
                 other => match Value::deserialize(ValueDeserializer::from(Spanned::new(0..0, other))) {
@@ -299,10 +299,7 @@ pub(super) fn nest(table: &mut Table, key: &str, value: Value) {
 fn unknown(origin: &Origin, key: &str) -> Fault {
     let known = keys();
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let top = key.split('.').next().unwrap_or(key);
-    let (what, nearest) = if RESERVED.contains(&top) {
-        (format!("[{top}] is not in this version; remove it"), None)
-    } else if known.sections.contains(key) {
+    let (what, nearest) = if known.sections.contains(key) {
         (format!("is a section; write [{key}] and its keys below"), None)
     } else if known.sections.contains(section) {
         let inside = known.keys.keys().filter_map(|k| k.strip_prefix(section)?.strip_prefix('.'));

@@ -173,7 +173,7 @@ pub struct AccessPanel {
 pub struct OsdpConfig {
     /// `osdp.device`.
     pub device: PathBuf,
-    /// `osdp.baud`, one of [`BAUDS`].
+    /// `osdp.baud`, one of `BAUDS`.
     pub baud: u32,
     /// `osdp.address`: 0..=126.
     pub address: u8,

@@ -5,6 +5,7 @@
 //! that disagree, a name with a rule) is in `check.rs`.
 
 use super::panel::{DoorKind, RawOsdp, RawWiegand};
+use super::privacy::RawPrivacy;
 use super::prompt::RawPrompt;
 use super::sections::{
     ActiveLevel, Bias, CameraKind, ChallengeMode, GuardKind, InputsKind, LightMode, Precision, Provider, ReaderKind,
@@ -18,9 +19,6 @@ use crate::schema::event::Action;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// Sections of the contract that have no features yet. Their names are accepted, their keys are faults.
-pub const RESERVED: [&str; 1] = ["privacy"];
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +51,8 @@ pub struct Raw {
     pub osdp: RawOsdp,
     /// Console, API and people with a camera of their own.
     pub web: RawWeb,
+    /// What of people may leave the terminal.
+    pub privacy: RawPrivacy,
     /// Where journal, people, keys and sockets live.
     pub store: RawStore,
     /// What the log says.
@@ -161,6 +161,10 @@ impl Default for RawCamera {
 pub struct RawModels {
     /// Pack, a name under `models.packs`: standard or registry; or scripted, which plays `models.script` and needs `insecure.scripted_models`.
     pub pack: String,
+    /// Pack that is to follow: whoever passes well is learnt for its embedding network too, while `pack` decides alone (docs/records.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"registry")]
+    pub next: Option<String>,
     /// What the networks of the pack scripted say, frame by frame: a JSON file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"visit.json")]
@@ -191,6 +195,7 @@ impl Default for RawModels {
         let pack = "standard".into();
         RawModels {
             pack,
+            next: None,
             script: None,
             packs: None,
             cache: None,
@@ -565,12 +570,14 @@ pub struct RawMqtt {
     pub keep_alive_s: u64,
     /// Whether `event/access` carries names of people beside their ids.
     pub names: bool,
-    /// Commands that are taken on cmd/NAME: unlock, lock, hold, lockdown, release, remove, sync, ping, replay. What opens or changes people needs `command_key_file`.
+    /// Commands that are taken on cmd/NAME: unlock, lock, hold, lockdown, release, enroll, remove, sync, snapshot, ping, replay. What shows, opens or changes people needs `command_key_file`.
     pub commands: Vec<CommandName>,
     /// File with the key, at least 16 bytes, that every command on cmd/NAME must be signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/cardea/command-key")]
     pub command_key_file: Option<PathBuf>,
+    /// Whether `enroll` may be in `commands`: whoever has the command key then says who comes in.
+    pub remote_enroll: bool,
     /// Who opens through lock/set: off or home_assistant. Whoever may write there at the broker opens the door.
     pub remote_unlock: RemoteUnlock,
     /// Whether Home Assistant is told of this terminal.
@@ -596,6 +603,7 @@ impl Default for RawMqtt {
             names: false,
             commands: vec![CommandName::Lock, CommandName::Ping, CommandName::Replay, CommandName::Sync],
             command_key_file: None,
+            remote_enroll: false,
             remote_unlock: RemoteUnlock::Off,
             discovery: true,
             discovery_prefix: "homeassistant".into(),

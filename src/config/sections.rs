@@ -2,6 +2,7 @@
 
 pub use super::compat::{CompatConfig, Cors, Listener, Seed};
 pub use super::panel::{AccessPanel, DoorKind, OsdpConfig, PanelLineConfig, WiegandConfig, WiegandKind};
+pub use super::privacy::Privacy;
 pub use super::prompt::{
     BuzzerConfig, DrmConfig, GpioLine, LampsConfig, PanelConfig, PanelModel, PanelSize, PromptConfig, PromptKind,
     RingConfig,
@@ -35,6 +36,7 @@ pub struct Config {
     pub(super) site: Option<SiteConfig>,
     pub(super) access_panel: Option<AccessPanel>,
     pub(super) web: WebConfig,
+    pub(super) privacy: Privacy,
     pub(super) store: Store,
     pub(super) log: Log,
     pub(super) insecure: Insecure,
@@ -49,7 +51,7 @@ macro_rules! getters {
 }
 getters! {
     device: Device, camera: Camera, models: Models, recognition: Recognition, liveness: Liveness,
-    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, web: WebConfig, store: Store, log: Log,
+    challenge: Challenge, door: Door, prompt: PromptConfig, rules: Rules, mqtt: Mqtt, web: WebConfig, privacy: Privacy, store: Store, log: Log,
     insecure: Insecure,
 }
 
@@ -156,6 +158,8 @@ impl Provider {
 pub struct Models {
     /// `models.pack`: a name under `models.packs`, default `standard`.
     pub pack: String,
+    /// `models.next`: a pack whose embedding network is learnt meanwhile.
+    pub next: Option<String>,
     /// `models.script`: what the networks say, in place of a pack; only with `insecure.scripted_models`.
     pub script: Option<PathBuf>,
     /// `models.packs`, directory of the manifests; default `models/packs`, else `/usr/share/cardea/packs`.
@@ -403,6 +407,8 @@ pub struct Rules {
     pub lockout_failures: u32,
     /// `rules.lockout_ms`, default 30000; doubles up to an hour.
     pub lockout: Duration,
+    /// `rules.file`, as it was found beside the file that names it.
+    pub file: Option<PathBuf>,
     /// What `rules.file` says; without it everybody who is enrolled may pass.
     pub book: Arc<RuleBook>,
 }

@@ -113,7 +113,7 @@ kind = \"file\"
             "3 door.guard: \"spwan\" is not one of: spawn, socket -> spawn",
             "4 door.hold_ms: \"3s\" is not a whole number from 200 to 10000",
             "5 recogntion: there is no section [recogntion] -> recognition",
-            "8 privacy.listen: [privacy] is not in this version; remove it",
+            "8 privacy.listen: [privacy] has no key of this name -> web.compat.s0.listen",
             "10 rules.hold_ms: [rules] has no key of this name -> door.hold_ms",
             "13 camera.kind: this kind needs camera.path: a directory of JPEGs or a clip",
             "12 camera.rotate: 45 is not 0, 90, 180 or 270",
@@ -230,6 +230,9 @@ fn keys_that_disagree_are_a_fault() {
         ("[models]\npack = '../x'", "is not a name"),
         ("[models]\npack = 'scripted'\nscript = 'a'", "insecure.scripted_models = true"),
         ("models.pack = 'scripted'\ninsecure.scripted_models = true", "needs models.script"),
+        ("models.pack = 'standard'\nmodels.next = 'standard'", "nothing to learn"),
+        ("models.pack = 'standard'\nmodels.next = 'scripted_next'", "models.next"),
+        ("models.next = '../x'", "models.next"),
         ("[store]\ndir = ''", "is empty"),
     ] {
         let told = faults(text);
@@ -342,7 +345,6 @@ fn an_argument_is_toml_where_it_is_and_text_where_it_is_not() {
         ("door.hold_ms=300\ninsecure.challenge_off=true", "is not a whole number"),
         ("door.hold_mss=300", "-> door.hold_ms"),
         ("door=", "is a section"),
-        ("privacy.baud=1", "not in this version"),
         ("osdp.baud=1", "is not a whole number from 9600 to 230400"),
     ] {
         let told = told(&set(&[pair]));
@@ -363,14 +365,6 @@ fn an_argument_is_toml_where_it_is_and_text_where_it_is_not() {
 fn tls_has_a_port_of_its_own() {
     assert_eq!(from_text("mqtt.ca_file = 'ca.pem'").mqtt().port, 8883);
     assert_eq!(from_text("mqtt.ca_file = 'ca.pem'\nmqtt.port = 1884").mqtt().port, 1884);
-}
-
-#[test]
-fn reserved_sections_may_be_named_and_nothing_more() {
-    assert_eq!(faults("[web]\n[privacy]\n[site]\n[osdp]"), Vec::<String>::new());
-    let told = faults("[privacy]\nname = 'x'");
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told.iter().all(|f| f.contains("not in this version")), "{told:?}");
 }
 
 #[test]
@@ -608,7 +602,16 @@ fn a_command_that_opens_is_configured_with_a_key_or_not_at_all() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("`unlock` needs mqtt.command_key_file"), "{told:?}");
     assert_eq!(faults(&text("command_key_file = '/etc/cardea/command-key'")), [""; 0]);
-    assert!(faults("[mqtt]\ncommands = ['snapshot']").iter().all(|f| f.contains("not built in")));
+    let key = "command_key_file = '/etc/cardea/command-key'";
+    for (name, other, of) in
+        [("snapshot", "[privacy]\nsnapshots = true", "privacy"), ("enroll", "remote_enroll = true", "mqtt")]
+    {
+        let text = |more: &str| format!("[mqtt]\ncommands = ['{name}']\n{more}");
+        let told = faults(&text(key));
+        assert!(told.len() == 1 && told[0].contains(&format!("`{name}` needs {of}.")), "{told:?}");
+        assert!(faults(&text(other))[0].contains("mqtt.command_key_file"), "never unsigned");
+        assert_eq!(faults(&text(&format!("{key}\n{other}"))), [""; 0]);
+    }
     assert!(faults("[mqtt]\ncommands = ['open']")[0].contains("mqtt.commands"));
     assert!(faults("[mqtt]\ndiscovery_prefix = 'a/#'")[0].contains("mqtt.discovery_prefix"));
 }

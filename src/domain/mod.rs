@@ -6,6 +6,7 @@ pub mod challenge;
 pub mod command;
 pub mod directory;
 pub mod door;
+pub mod enrolment;
 pub mod fusion;
 pub mod gallery;
 pub mod gesture;

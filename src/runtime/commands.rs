@@ -110,7 +110,7 @@ impl CommandSender {
             command: name,
             ok: false,
             error: Some(CommandError::Failed),
-            seq: None,
+            ..Answer::default()
         })
     }
 
@@ -164,7 +164,7 @@ impl CommandSender {
         }
     }
 
-    fn refuse(&self, refused: Refused, reply: Reply) {
+    fn refuse(&self, refused: Refused, mut reply: Reply) {
         let told = self.gate().is_told(self.0.clock.now(), refused.error);
         if told || matches!(refused.via, Via::Web | Via::Cli) {
             let Refused { id, via, name, error } = refused;
@@ -175,7 +175,9 @@ impl CommandSender {
                 error: error.word().into(),
                 count: None,
             };
-            let answer = move |seq| reply(Answer { id, command: name, ok: false, error: Some(error), seq });
+            let answer = move |seq| {
+                reply(Answer { id, command: name, error: Some(error), seq, ..Answer::default() });
+            };
             self.0.recorder.record_then(event, Box::new(answer));
         }
     }

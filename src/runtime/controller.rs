@@ -4,6 +4,7 @@
 //! disk before the guard is armed, and the guard alone decides how long the line is active.
 
 mod afar;
+mod enrolling;
 mod obey;
 mod report;
 mod ruling;
@@ -12,19 +13,25 @@ use super::commands::CommandInbox;
 use super::doorway::{Doorway, Hands};
 use super::panel::PanelDesk;
 use super::recorder::Recorder;
+use super::registrar::Registrar;
+use super::relearn::{Lessons, WellMatched};
 use super::rules::{Factors, Rules, Shown, shown};
+use super::snapshot::Shutter;
 use super::watch::{SharedWants, Watched};
 use super::web::SetupBoard;
 use crate::adapters::mqtt::Outbox;
 use crate::base::stop::{Heartbeat, Stop};
 use crate::base::time::{Clock, Tick};
+use crate::domain::enrolment::Outcome;
 use crate::domain::observation::Observation;
 use crate::domain::screen::{Advice, Phase, Screen, Setup};
 use crate::domain::visit::{Decision, Effect, Input, Policy, Visit};
-use crate::ports::{DoorGuard, OpenRefusal, PeopleStore, PortError, Prompt};
+use crate::ports::{DoorGuard, OpenRefusal, PortError, Prompt};
+use crate::schema::command::Enrolled;
 use crate::schema::event::{Event, OpenedBy, Reason, Verdict};
 use crate::schema::ids::{PersonId, VisitId};
 use crate::schema::topics::LockState;
+use enrolling::Enrolling;
 use ruling::Waiting;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -55,7 +62,11 @@ pub struct Controller {
     pub doorway: Doorway,
     pub prompt: Box<dyn Prompt>,
     pub recorder: Recorder,
-    pub people: Box<dyn PeopleStore>,
+    pub registrar: Registrar,
+    /// Where another embedding network is to follow.
+    pub lessons: Option<Lessons>,
+    /// For pictures that are asked for from afar.
+    pub shutter: Shutter,
     pub rules: Rules,
     pub commands: CommandInbox,
     pub outbox: Option<Outbox>,
@@ -85,6 +96,10 @@ struct Turn {
     awaiting: Option<Tick>,
     /// A visit that waits for a second factor.
     factor: Option<Waiting>,
+    /// For the network that is to come next.
+    well_matched: WellMatched,
+    /// Somebody is enrolled; no visit runs meanwhile.
+    enrolling: Option<Enrolling>,
     /// What was shown while the visit ran: the last of it.
     early: Option<Shown>,
     factors: Factors,
@@ -124,6 +139,7 @@ impl Controller {
                 self.show(Screen::IDLE);
             }
             self.obey(&mut turn);
+            self.go_on_enrolling(&mut turn, now);
             self.follow_rules(&mut turn, now);
             self.at_the_door(|door, hands| door.tick(now, hands));
             let rules = self.rules.next_deadline().into_iter().chain(turn.factor.as_ref().map(Waiting::until));
@@ -157,6 +173,7 @@ impl Controller {
                 Err(RecvTimeoutError::Timeout) => self.step(&mut turn, Input::Time),
             }
         }
+        self.end_enrolment(&mut turn, Outcome::Not(Enrolled::Stopped));
         self.step(&mut turn, Input::Stop);
         self.show(Screen { phase: Phase::Unavailable, advice: Some(Advice::Later), ..Screen::IDLE });
         (fault, self.guard)
@@ -178,6 +195,8 @@ impl Controller {
             last_face: None,
             awaiting: None,
             factor: None,
+            well_matched: WellMatched::new(),
+            enrolling: None,
             early: None,
             factors: Factors::default(),
             last_beat: None,
@@ -191,6 +210,9 @@ impl Controller {
     }
 
     fn seen(&mut self, turn: &mut Turn, o: &Observation) {
+        if self.seen_enrolling(turn, o) {
+            return;
+        }
         let now = self.clock.now();
         if o.face.is_some() {
             turn.last_face = Some(o.captured);
@@ -203,11 +225,17 @@ impl Controller {
                 }
             }
         }
+        if let Some(lessons) = self.lessons.as_ref().filter(|_| turn.visit.is_running()) {
+            lessons.note(&self.policy, o, &mut turn.well_matched);
+        }
         self.step(turn, Input::Seen(o));
     }
 
     /// One input into the visit, its effects out of it.
     fn step(&mut self, turn: &mut Turn, input: Input<'_>) {
+        if turn.enrolling.is_some() {
+            return;
+        }
         let now = self.clock.now();
         let effects = turn.visit.handle(now, input);
         let ruling = self.ruling(turn, now, &effects);

@@ -12,8 +12,12 @@ use super::net::Net;
 use super::panel::{Panel, PanelDesk};
 use super::readers::Readers;
 use super::recorder::{Listeners, Recorder, Stamp};
+use super::registrar::Registrar;
+use super::relearn;
+use super::reload::RulesFile;
 use super::rules::{Rules, Shown};
 use super::site::{RulesSlot, SiteDoor};
+use super::snapshot::Shutter;
 use super::timings::{Timed, Timings};
 use super::watch::{SharedWants, Watch, Watched};
 use super::web::{self, HealthBoard, SetupBoard, Sights, Web, WebParts};
@@ -26,7 +30,7 @@ use crate::adapters::system::{SystemClock, board, random, uuid_v7};
 use crate::adapters::{inputs, prompt, reader};
 use crate::base::precedence::Precedence;
 use crate::base::slot::LatestSlot;
-use crate::base::stop::{Heartbeat, Stop};
+use crate::base::stop::{Heartbeat, Knock, Stop};
 use crate::base::time::Clock;
 use crate::config::Config;
 use crate::config::sections::{GuardKind, RemoteUnlock};
@@ -35,6 +39,7 @@ use crate::domain::door::Door;
 use crate::domain::door::Sensor;
 use crate::domain::visit::{ChallengeSource, Policy};
 use crate::ports::{Journal, PortError, Recovery};
+use crate::schema::command::CommandName;
 use crate::schema::discovery::Terminal;
 use crate::schema::event::{Event, Goal};
 use crate::schema::health::{CameraHealth, Health, HealthStatus, Link};
@@ -58,6 +63,8 @@ pub struct Options {
     pub lines: bool,
     /// Another challenge than the configured one: the demo knows what its clips can answer.
     pub challenge: Option<ChallengeSource>,
+    /// Knocked on when the rules file is to be read anew.
+    pub reload: Knock,
     /// The configuration as the console shows and changes it.
     pub settings: Option<super::settings::Settings>,
 }
@@ -76,7 +83,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let started = clock.now();
     let state = config.store().dir.clone();
     let journal = SqliteJournal::open(&state)?;
-    let people = EncryptedPeople::open(&state)?;
+    // Looked at before anything is recorded.
+    drop(EncryptedPeople::open(&state)?);
     let rules = Rules::open(config, &state, &*clock)?;
     let timings = Timings::default();
     let engine =
@@ -125,6 +133,12 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let (site, rules) = site(config, &state, &recorder, &clock, rules)?;
     let (spawner, guard) = guard(config, &state)?;
     let challenge = options.challenge.clone().unwrap_or_else(|| super::engine::challenge(config));
+    let registrar = Registrar::open(&state, (*engine).clone(), config)?;
+    let (lessons, film, learner) = match relearn::open(config, &engine, &state, &recorder)? {
+        Some((lessons, film, learner)) => (Some(lessons), Some(film), Some(learner)),
+        None => (None, None, None),
+    };
+    let shutter = Shutter::default();
     let (policy, renew, pipeline, names) =
         policies(config, engine, &state, challenge, clock.clone(), recorder.clone())?;
 
@@ -143,6 +157,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     });
     let readers = readers(config, &watched, &recorder, stop)?;
     let (panel, reporting) = self::panel(config, &clock, &recorder, stop)?.unzip();
+    let rules_file = RulesFile::new(config, recorder.clone());
+    let rules = rules.of_file(rules_file.slot());
     let rules = rules.with_factors(!readers.is_empty());
     let rules_board = rules.board();
     let (watch_beat, control_beat) = (Heartbeat::default(), Heartbeat::default());
@@ -165,6 +181,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         beat: watch_beat.clone(),
         stop: stop.clone(),
         precedence: precedence.clone(),
+        film,
+        shutter: shutter.clone(),
         tap,
     };
     let controller = Controller {
@@ -178,7 +196,9 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         doorway: Doorway::new(Door::new(config.door().rules), config.door().tamper),
         prompt: prompt::open(config.prompt())?,
         recorder: recorder.clone(),
-        people: Box::new(people),
+        registrar,
+        lessons,
+        shutter,
         rules,
         commands: orders,
         outbox: outbox.clone(),
@@ -216,6 +236,7 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     let capturing = thread("capture", move || capture.run())?;
     let watching = thread("watch", move || watch.run())?;
     let controlling = thread("controller", move || controller.run())?;
+    let learning = learner.map(|l| thread("learner", move || l.run())).transpose()?;
     let wired = wired.map(|i| thread("inputs", move || i.run())).transpose()?;
     let readers = readers.into_iter().map(|r| thread("reader", move || r.run()));
     let readers = readers.collect::<Result<Vec<_>, _>>()?;
@@ -237,6 +258,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
         pack: config.models().pack.clone(),
         passive_pad,
         state: state.clone(),
+        reload: options.reload,
+        rules_file,
     };
     let hung = supervisor.watch(stop, || controlling.is_finished());
 
@@ -260,6 +283,8 @@ pub fn run(config: &Config, stop: &Stop, options: Options) -> Result<(), PortErr
     }
     let _capture = capturing.join();
     let _watch = watching.join();
+    // The controller's end is gone, so it has nothing to wait for.
+    let _learner = learning.map(std::thread::JoinHandle::join);
     let _inputs = wired.map(std::thread::JoinHandle::join);
     let _panel = reporting.map(std::thread::JoinHandle::join);
     for reader in readers {
@@ -329,7 +354,7 @@ fn terminal(config: &Config) -> Terminal {
         contact: wired(Sensor::Contact),
         tamper: wired(Sensor::Tamper),
         unlock: config.mqtt().remote_unlock == RemoteUnlock::HomeAssistant,
-        picture: false,
+        picture: config.mqtt().commands.contains(&CommandName::Snapshot),
     }
 }
 
@@ -444,6 +469,8 @@ struct Supervisor {
     pack: String,
     passive_pad: bool,
     state: PathBuf,
+    reload: Knock,
+    rules_file: RulesFile,
 }
 
 impl Supervisor {
@@ -471,6 +498,15 @@ impl Supervisor {
             }
             if delivering || self.camera.none.load(Ordering::Relaxed) {
                 notify(sd_notify::NotifyState::Watchdog);
+            }
+            if self.reload.answered() {
+                notify(sd_notify::NotifyState::Reloading);
+                match sd_notify::NotifyState::monotonic_usec_now() {
+                    Ok(since) => notify(since),
+                    Err(e) => tracing::debug!(error = %e, "no time for the service manager"),
+                }
+                self.rules_file.read_anew();
+                notify(sd_notify::NotifyState::Ready);
             }
             if last_health.is_none_or(|l| now.since(l) >= HEALTH) {
                 let seen = self.camera.frames.load(Ordering::Relaxed);

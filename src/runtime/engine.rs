@@ -113,8 +113,8 @@ impl Engine {
         };
         let (pack, site, loaded, infer): (Pack, Site, Vec<Loaded>, Box<dyn Infer>) = match &m.script {
             Some(script) => {
-                let pack = scripted::pack();
-                let engine = ScriptedEngine::new(Script::read(script)?, pack.nets());
+                let pack = scripted::pack(&m.pack);
+                let engine = ScriptedEngine::new(Script::read(script)?, &pack);
                 let loaded = scripted::loaded(&pack);
                 (pack, Site::default(), loaded, Box::new(engine))
             }
@@ -399,7 +399,7 @@ pub fn deck(config: &Config) -> Deck {
 pub fn embedding_digest(config: &Config) -> Result<String, PortError> {
     let m = config.models();
     let pack = match &m.script {
-        Some(_) => scripted::pack(),
+        Some(_) => scripted::pack(&m.pack),
         None => Pack::read(&m.packs, &m.pack)?,
     };
     Ok(embedding_model(&pack, m.precision)?.sha256)

@@ -129,6 +129,17 @@ pub struct InForce {
 /// Where the controller's thread leaves them.
 pub type RulesBoard = Arc<Mutex<InForce>>;
 
+/// A rules file that was read anew.
+#[derive(Clone, Debug)]
+pub struct FreshRules {
+    pub book: Arc<RuleBook>,
+    /// Of the file's text, in hex.
+    pub sha256: String,
+}
+
+/// Where it lies until the controller takes it.
+pub type FileSlot = Arc<Mutex<Option<FreshRules>>>;
+
 /// Everything that the rules rest on.
 pub struct Rules {
     board: RulesBoard,
@@ -154,6 +165,12 @@ pub struct Rules {
     known: Option<BTreeSet<PersonId>>,
     /// Rules of the site come here, where they are to hold.
     site: Option<super::site::RulesSlot>,
+    /// The site's rules hold: the file's do not.
+    of_site: bool,
+    /// The file that was read anew comes here.
+    file: FileSlot,
+    /// Other rules hold since the controller asked last.
+    changed: bool,
     looked: Option<Tick>,
     kept: Option<Tick>,
 }
@@ -200,6 +217,9 @@ impl Rules {
             memory,
             known: None,
             site: None,
+            of_site: false,
+            file: FileSlot::default(),
+            changed: false,
             looked: None,
             kept: None,
         })
@@ -212,7 +232,8 @@ impl Rules {
             self.book = Arc::new(RuleBook::shut());
         }
         self.site = slot;
-        self.take_site_rules();
+        let _at_the_start = self.take_rules();
+        self.changed = false;
         self.publish();
         self
     }
@@ -232,11 +253,54 @@ impl Rules {
         }
     }
 
-    fn take_site_rules(&mut self) {
+    /// A file that is read anew while the door runs comes this way.
+    #[must_use]
+    pub fn of_file(mut self, slot: FileSlot) -> Self {
+        self.file = slot;
+        self
+    }
+
+    /// Rules that came meanwhile take the place of those before, in one piece; whoever waits by the old ones is refused.
+    fn take_rules(&mut self) -> Vec<Event> {
+        let mut out = Vec::new();
         let fresh = self.site.as_ref().and_then(|s| s.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(book) = fresh {
-            self.book = book;
+            self.of_site = true;
+            out.extend(self.replace(book));
         }
+        let fresh = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match fresh {
+            Some(_) if self.of_site => {
+                let what = "the rules file is right, and the site's rules hold in its place".to_owned();
+                out.push(Event::AlarmRules { what });
+            }
+            Some(FreshRules { book, sha256 }) => {
+                out.push(Event::SystemRules { sha256 });
+                out.extend(self.replace(book));
+            }
+            None => {}
+        }
+        out
+    }
+
+    fn replace(&mut self, book: Arc<RuleBook>) -> Vec<Event> {
+        self.book = book;
+        self.changed = true;
+        // What somebody's grant has opened for the day is to be opened by a grant of these rules.
+        self.hours.forget();
+        let waiting = self.pairs.clear();
+        waiting.into_iter().map(|w| self.alone(w, Reason::Stopped, "the rules were changed meanwhile")).collect()
+    }
+
+    /// Whether other rules hold since this was asked last.
+    pub fn changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether somebody may be put into all of these groups.
+    #[must_use]
+    pub fn are_groups(&self, groups: &BTreeSet<String>) -> bool {
+        super::registrar::are_groups(&self.book, groups)
     }
 
     /// There is something to show a second factor to.
@@ -256,7 +320,7 @@ impl Rules {
             return out;
         }
         self.looked = Some(now);
-        self.take_site_rules();
+        out.extend(self.take_rules());
         let before = self.trust;
         let at = self.clock.look(now, wall);
         self.trust = at.trust;
@@ -359,14 +423,7 @@ impl Rules {
         let at = self.clock.look(now, wall);
         let none = Attributes::default();
         let attributes = self.attributes.get(person).unwrap_or(&none);
-        let seen = Evidence {
-            lockdown: self.lockdown,
-            locked_out: self.lockouts.person(now, person),
-            entered_ms: self.presence.entered(person),
-            pin: factors.pin,
-            card: factors.card,
-            others: self.pairs.others(now, person),
-        };
+        let seen = self.evidence(now, person, factors, self.pairs.others(now, person));
         let case = Case { now: at, person, attributes, door: &self.door, seen: &seen };
         let Err(refusal) = self.book.decide(&case) else {
             // Removed, here or at the site, since the visit began.
@@ -391,6 +448,18 @@ impl Rules {
         }
     }
 
+    /// What the rules weigh, with the factors and the company of this visit.
+    fn evidence(&self, now: Tick, person: &PersonId, factors: Factors, others: Vec<Attributes>) -> Evidence {
+        Evidence {
+            lockdown: self.lockdown,
+            locked_out: self.lockouts.person(now, person),
+            entered_ms: self.presence.entered(person),
+            pin: factors.pin,
+            card: factors.card,
+            others,
+        }
+    }
+
     /// What the rules say to a visit of a web session. Nothing is shown to the door's keypad by somebody who is elsewhere, and
     /// nobody who is elsewhere comes along or is come along with: where PIN, card or company is asked for, it is refused.
     ///
@@ -406,12 +475,7 @@ impl Rules {
         let at = self.clock.look(now, wall);
         let none = Attributes::default();
         let attributes = self.attributes.get(person).unwrap_or(&none);
-        let seen = Evidence {
-            lockdown: self.lockdown,
-            locked_out: self.lockouts.person(now, person),
-            entered_ms: self.presence.entered(person),
-            ..Evidence::default()
-        };
+        let seen = self.evidence(now, person, Factors::default(), Vec::new());
         self.book.decide(&Case { now: at, person, attributes, door: &self.door, seen: &seen })?;
         match &self.known {
             Some(known) if !known.contains(person) => refuse(Reason::Stopped, "the person was removed meanwhile"),

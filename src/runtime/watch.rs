@@ -98,6 +98,10 @@ pub struct Watch<I> {
     pub stop: Stop,
     /// Web sessions make way for each frame.
     pub precedence: Arc<Precedence>,
+    /// For the network that is to come next.
+    pub film: Option<super::relearn::Film>,
+    /// For a picture that is asked for.
+    pub shutter: super::snapshot::Shutter,
     /// For who may see what the door sees.
     pub tap: Option<super::web::Tap>,
 }
@@ -117,6 +121,7 @@ impl<I: Infer> Watch<I> {
                 continue;
             };
             let turn = self.precedence.first();
+            self.shutter.expose(&frame);
             if let Some(tap) = &mut self.tap {
                 tap.show(&frame);
             }
@@ -125,6 +130,9 @@ impl<I: Infer> Watch<I> {
             let moved = motion.worth_looking(&frame);
             if !awake && !lingering && !moved {
                 continue;
+            }
+            if let Some(film) = self.film.as_ref().filter(|_| wants.embedding) {
+                film.keep(&frame);
             }
             let told = match self.pipeline.observe(&frame, wants) {
                 Ok(o) => {

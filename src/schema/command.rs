@@ -3,11 +3,12 @@
 
 use super::ids::PersonId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-/// Longest payload of a command without a picture, in bytes.
+/// Longest payload of a command, in bytes.
 pub const MAX_PAYLOAD: usize = 4 * 1024;
-/// Longest payload of `enroll`, which carries a picture.
-pub const MAX_ENROLL: usize = 512 * 1024;
+/// Most groups that `enroll` puts somebody into.
+pub const MAX_GROUPS: usize = 16;
 /// Most records that one `replay` sends.
 pub const MAX_REPLAY: u32 = 100_000;
 
@@ -25,7 +26,7 @@ pub enum CommandName {
     Lockdown,
     /// Ends a `lockdown`.
     Release,
-    /// Adds a person from a picture.
+    /// Adds a person who stands before the door's camera.
     Enroll,
     /// Removes a person.
     Remove,
@@ -85,19 +86,16 @@ impl CommandName {
         matches!(self, CommandName::Unlock | CommandName::Hold | CommandName::Release | CommandName::Enroll)
     }
 
-    /// Changes something: such a command needs `at` and `expires`, and works once.
+    /// Is never taken without a signature: what opens, and what shows who is at the door.
     #[must_use]
-    pub const fn changes(self) -> bool {
-        self.opens() || matches!(self, CommandName::Lock | CommandName::Lockdown | CommandName::Remove)
+    pub const fn is_signed(self) -> bool {
+        self.opens() || matches!(self, CommandName::Snapshot)
     }
 
-    /// Longest payload in bytes.
+    /// Changes something, or lets a picture out: such a command needs `at` and `expires`, and works once.
     #[must_use]
-    pub const fn max_payload(self) -> usize {
-        match self {
-            CommandName::Enroll => MAX_ENROLL,
-            _ => MAX_PAYLOAD,
-        }
+    pub const fn changes(self) -> bool {
+        self.is_signed() || matches!(self, CommandName::Lock | CommandName::Lockdown | CommandName::Remove)
     }
 }
 
@@ -112,10 +110,12 @@ pub enum Command {
     },
     Lockdown,
     Release,
-    /// `photo` is a JPEG or PNG in base64.
+    /// Somebody new. The groups are all that the rules will know of the person, beside the moment from which the person
+    /// may not pass any more, in milliseconds since 1970.
     Enroll {
         person: PersonId,
-        photo: String,
+        groups: BTreeSet<String>,
+        valid_to_ms: Option<i64>,
     },
     Remove {
         person: PersonId,
@@ -199,13 +199,15 @@ pub enum CommandError {
     Rate,
     /// The door is locked down, or its housing is open.
     Lockdown,
+    /// Somebody is being looked at, or enrolled.
+    Busy,
     /// It was accepted, and could not be carried out; the journal says why.
     Failed,
 }
 
 impl CommandError {
     /// All of them.
-    pub const ALL: [CommandError; 11] = [
+    pub const ALL: [CommandError; 12] = [
         CommandError::Disabled,
         CommandError::Retained,
         CommandError::Duplicate,
@@ -216,6 +218,7 @@ impl CommandError {
         CommandError::BadMac,
         CommandError::Rate,
         CommandError::Lockdown,
+        CommandError::Busy,
         CommandError::Failed,
     ];
 
@@ -233,13 +236,73 @@ impl CommandError {
             CommandError::BadMac => "bad_mac",
             CommandError::Rate => "rate",
             CommandError::Lockdown => "lockdown",
+            CommandError::Busy => "busy",
             CommandError::Failed => "failed",
         }
     }
 }
 
+/// How an enrolment stands, or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enrolled {
+    /// Whoever comes to the camera now is guided through the poses; another answer follows.
+    Accepted,
+    /// The person may be recognised from now on.
+    Stored,
+    /// Somebody of that name is enrolled already.
+    NameTaken,
+    /// The face is that of somebody who is enrolled under another name.
+    Duplicate,
+    /// The pictures do not show one person, or the face changed.
+    NotOnePerson,
+    /// A network for passive PAD did not take the face for a live one.
+    NotLive,
+    /// Somebody came, and not all poses in the time.
+    TooFewPoses,
+    /// Nobody came in the time.
+    Timeout,
+    /// A lockdown, an opened housing or the terminal's own end came between.
+    Stopped,
+    /// It could not be written.
+    Failed,
+}
+
+impl Enrolled {
+    /// All of them.
+    pub const ALL: [Enrolled; 10] = [
+        Enrolled::Accepted,
+        Enrolled::Stored,
+        Enrolled::NameTaken,
+        Enrolled::Duplicate,
+        Enrolled::NotOnePerson,
+        Enrolled::NotLive,
+        Enrolled::TooFewPoses,
+        Enrolled::Timeout,
+        Enrolled::Stopped,
+        Enrolled::Failed,
+    ];
+
+    /// The word in answers and records.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Enrolled::Accepted => "accepted",
+            Enrolled::Stored => "stored",
+            Enrolled::NameTaken => "name_taken",
+            Enrolled::Duplicate => "duplicate",
+            Enrolled::NotOnePerson => "not_one_person",
+            Enrolled::NotLive => "not_live",
+            Enrolled::TooFewPoses => "too_few_poses",
+            Enrolled::Timeout => "timeout",
+            Enrolled::Stopped => "stopped",
+            Enrolled::Failed => "failed",
+        }
+    }
+}
+
 /// What the sender is told. `seq` is the number of the record about it; null when nothing could be written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     pub id: String,
     pub command: String,
@@ -247,6 +310,12 @@ pub struct Answer {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<CommandError>,
     pub seq: Option<u64>,
+    /// Of `enroll`, which is answered twice.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub result: Option<Enrolled>,
+    /// Of `remove`: name of the signed receipt, in `receipts/` of the state directory.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub receipt: Option<String>,
 }
 
 impl Answer {
@@ -317,6 +386,9 @@ mod tests {
         for error in CommandError::ALL {
             assert_eq!(serde_json::to_string(&error).expect("serialises"), format!("\"{}\"", error.word()));
         }
+        for result in Enrolled::ALL {
+            assert_eq!(serde_json::to_string(&result).expect("serialises"), format!("\"{}\"", result.word()));
+        }
         for via in [Via::Mqtt, Via::HomeAssistant, Via::Web, Via::Cli] {
             assert_eq!(serde_json::to_string(&via).expect("serialises"), format!("\"{}\"", via.word()));
         }
@@ -330,10 +402,14 @@ mod tests {
             command: "unlock".into(),
             ok: false,
             error: Some(CommandError::BadMac),
-            seq: None,
+            ..Answer::default()
         };
         assert_eq!(answer.text(), r#"{"id":"a1","command":"unlock","ok":false,"error":"bad_mac","seq":null}"#);
         (answer.ok, answer.error, answer.seq) = (true, None, Some(42));
         assert_eq!(answer.text(), r#"{"id":"a1","command":"unlock","ok":true,"seq":42}"#);
+        answer.result = Some(Enrolled::Stored);
+        assert_eq!(answer.text(), r#"{"id":"a1","command":"unlock","ok":true,"seq":42,"result":"stored"}"#);
+        (answer.result, answer.receipt) = (None, Some("removal-42.json".into()));
+        assert!(answer.text().ends_with(r#""seq":42,"receipt":"removal-42.json"}"#));
     }
 }

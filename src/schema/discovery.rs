@@ -114,7 +114,7 @@ pub fn device(prefix: &str, topics: &Topics, terminal: &Terminal) -> (String, St
         terminal.picture,
         json!({
             "p": "image", "unique_id": unique("snapshot"), "name": "Last snapshot",
-            "image_topic": topic("snapshot/jpeg"), "content_type": "image/jpeg", "enabled_by_default": false,
+            "image_topic": topic(topics::SNAPSHOT), "content_type": "image/jpeg", "enabled_by_default": false,
         }),
     );
     let payload = json!({

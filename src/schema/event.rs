@@ -338,6 +338,12 @@ pub enum Event {
     },
     #[serde(rename = "person.enrolled")]
     PersonEnrolled { person: PersonId, templates: u32 },
+    /// Somebody who was let in by this visit got templates of the network that is to come next; `model` is its digest.
+    #[serde(rename = "person.relearned")]
+    PersonRelearned { person: PersonId, visit: VisitId, templates: u32, model: String },
+    /// An enrolment that was asked for from afar ended without one; `reason` is a word of the answer's `result`.
+    #[serde(rename = "person.not_enrolled")]
+    PersonNotEnrolled { person: PersonId, reason: String, poses: u32 },
     /// What a person cannot do and is not asked for.
     #[serde(rename = "person.limits")]
     PersonLimits { person: PersonId, cannot: Vec<Action> },
@@ -374,6 +380,12 @@ pub enum Event {
     /// The rules of the site hold here; `sha256` is that of the file.
     #[serde(rename = "site.rules")]
     SiteRules { sha256: String, by: String },
+    /// The rules file was read anew and holds from now on; `sha256` is that of its text.
+    #[serde(rename = "system.rules")]
+    SystemRules { sha256: String },
+    /// The rules file was to be read anew, and what held before still does.
+    #[serde(rename = "alarm.rules")]
+    AlarmRules { what: String },
     /// A grant without an edge, or a line that does not follow.
     #[serde(rename = "alarm.relay")]
     AlarmRelay { what: String },

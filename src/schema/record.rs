@@ -243,6 +243,16 @@ mod tests {
                 r#"{"type":"person.expired","person":"ada","expired":"2026-12-31T23:00:00.000Z"}"#,
             ),
             (
+                Event::PersonNotEnrolled { person: p(), reason: "timeout".into(), poses: 0 },
+                r#"{"type":"person.not_enrolled","person":"ada","reason":"timeout","poses":0}"#,
+            ),
+            (
+                Event::PersonRelearned { person: p(), visit: v, templates: 3, model: "ab".into() },
+                r#"{"type":"person.relearned","person":"ada","visit":7,"templates":3,"model":"ab"}"#,
+            ),
+            (Event::SystemRules { sha256: "ab".into() }, r#"{"type":"system.rules","sha256":"ab"}"#),
+            (Event::AlarmRules { what: "x".into() }, r#"{"type":"alarm.rules","what":"x"}"#),
+            (
                 Event::AccessReported {
                     visit: v,
                     person: p(),

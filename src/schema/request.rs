@@ -2,13 +2,13 @@
 //! the times are RFC 3339 or whole milliseconds since 1970, further fields belong to the command. [`signed_text`] is what
 //! `hmac` (HMAC-SHA256, 64 hex digits) is made of.
 
-use super::command::{Command, CommandName, MAX_REPLAY};
+use super::command::{Command, CommandName, MAX_GROUPS, MAX_REPLAY};
 use super::ids::PersonId;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 use sha2::Sha256;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// First line of the text that is signed; another form of that text would have another one.
@@ -198,8 +198,16 @@ fn arguments(name: CommandName, fields: &mut BTreeMap<String, Field>) -> Option<
         CommandName::Release => Command::Release,
         CommandName::Enroll => {
             let person = person(fields)?;
-            let Field::Text(photo) = fields.remove("photo")? else { return None };
-            Command::Enroll { person, photo }
+            let groups = match fields.remove("groups") {
+                None => BTreeSet::new(),
+                Some(Field::Text(names)) => groups(&names)?,
+                Some(_) => return None,
+            };
+            let valid_to_ms = match fields.remove("valid_to") {
+                None => None,
+                Some(time) => Some(time_ms(&time)?),
+            };
+            Command::Enroll { person, groups, valid_to_ms }
         }
         CommandName::Remove => Command::Remove { person: person(fields)? },
         CommandName::Sync => Command::Sync,
@@ -215,6 +223,16 @@ fn arguments(name: CommandName, fields: &mut BTreeMap<String, Field>) -> Option<
             Command::Replay { after: u64::try_from(seq).ok()?, limit }
         }
     })
+}
+
+/// Names with one space between; each as a group of the rules may be called.
+fn groups(names: &str) -> Option<BTreeSet<String>> {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let is_name = |n: &str| (1..=32).contains(&n.len()) && n.bytes().all(letter);
+    let all: Vec<&str> = names.split(' ').collect();
+    let set: BTreeSet<String> = all.iter().filter(|n| is_name(n)).map(|n| (*n).to_owned()).collect();
+    // A name that comes twice, or an empty one, is a fault of the sender's.
+    (set.len() == all.len() && set.len() <= MAX_GROUPS).then_some(set)
 }
 
 /// RFC 3339, or milliseconds since 1970.
@@ -321,6 +339,22 @@ mod tests {
         assert!(parse(CommandName::Remove, &person("\"p-17\"")).is_ok());
         for bad in ["\"../x\"", "\"\"", "5", "null"] {
             assert!(parse(CommandName::Remove, &person(bad)).is_err(), "{bad}");
+        }
+        let enrol = |more: &str| parse(CommandName::Enroll, &format!(r#"{{{TIMES},"person":"ada"{more}}}"#));
+        let command = enrol(r#","groups":"staff night","valid_to":1795243200000"#).expect("parses").command;
+        let groups = ["staff".to_owned(), "night".to_owned()].into();
+        let person = PersonId::new("ada").expect("valid");
+        assert_eq!(command, Command::Enroll { person, groups, valid_to_ms: Some(1_795_243_200_000) });
+        for bad in [
+            r#","groups":"#.to_owned() + "\"\"",
+            r#","groups":"staff staff""#.into(),
+            r#","groups":"staff  night""#.into(),
+            r#","groups":["staff"]"#.into(),
+            r#","valid_to":"tomorrow""#.into(),
+            r#","photo":"AAAA""#.into(),
+            format!(r#","groups":"{}""#, (0..17).map(|n| format!("g{n}")).collect::<Vec<_>>().join(" ")),
+        ] {
+            assert!(enrol(&bad).is_err(), "{bad}");
         }
     }
 

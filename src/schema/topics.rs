@@ -26,6 +26,8 @@ pub const LOG_HEAD: &str = "log/head";
 pub const LOG_REPLAY: &str = "log/replay";
 /// `ON` while the health is not `ok`, else `OFF`; retained, for gateways that read no JSON.
 pub const PROBLEM_STATE: &str = "problem/state";
+/// A JPEG, as the command `snapshot` asks for it; never retained.
+pub const SNAPSHOT: &str = "snapshot/jpeg";
 /// In: what Home Assistant's lock and button send.
 pub const LOCK_SET: &str = "lock/set";
 /// In: commands by their names.

@@ -5,6 +5,7 @@
 use cardea::adapters::infer::manifest::Pack;
 use cardea::adapters::relay::wire;
 use cardea::adapters::store::is_person;
+use cardea::cli::is_people_table;
 use cardea::config::parse_rules;
 use cardea::schema::command::{CommandName, Memory};
 use cardea::schema::directory::{Head, Node, Revocation, SiteTopics, Want};
@@ -143,6 +144,16 @@ pub const PARSERS: &[Parser] = &[
             })
         },
         seeds: nodes,
+    },
+    Parser {
+        name: "tables",
+        reads: is_people_table,
+        seeds: || {
+            texts(&[
+                "person,groups,valid_from,valid_to,card,consent,expires\nada,staff night,,2026-12-31,17,2026-11-01,\nbob,,,,,,\n",
+                "\u{feff}card,person\n\"1,7\",\"Jürgen O'Neil\"\n\"1,7\",\"Jürgen O'Neil\"\n",
+            ])
+        },
     },
     Parser {
         name: "names",

@@ -145,7 +145,7 @@ impl Inward {
         desk.offer(
             &offer,
             Box::new(move |answer| {
-                if answers.try_send(Outgoing { answer, respond_to }).is_err() {
+                if answers.try_send(Outgoing { answer, respond_to: respond_to.clone() }).is_err() {
                     dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }),
@@ -176,11 +176,11 @@ mod tests {
     struct Desk(Mutex<Vec<String>>);
 
     impl CommandDesk for Desk {
-        fn offer(&self, o: &Offer<'_>, reply: Reply) {
+        fn offer(&self, o: &Offer<'_>, mut reply: Reply) {
             let line = format!("{} {} {} {:?}", o.via.word(), o.name, o.retained, o.expiry.map(|e| e.as_secs()));
             self.0.lock().expect("not poisoned").push(line);
             let error = Some(CommandError::Disabled);
-            reply(Answer { id: "a1".into(), command: o.name.into(), ok: false, error, seq: None });
+            reply(Answer { id: "a1".into(), command: o.name.into(), error, ..Answer::default() });
         }
         fn order(&self, _: Via, _: &str, _: Command, _: Reply) {
             unreachable!("the broker's messages are offered")

@@ -18,6 +18,7 @@ pub struct Outbox {
     live: mpsc::Sender<String>,
     states: Arc<watch::Sender<States>>,
     replays: mpsc::Sender<Replay>,
+    pictures: mpsc::Sender<Vec<u8>>,
     counters: Arc<Counters>,
 }
 
@@ -39,6 +40,9 @@ pub(super) struct States {
 /// Replays that wait for the one that is running.
 const REPLAYS: usize = 4;
 
+/// Pictures that wait for the connection.
+const PICTURES: usize = 1;
+
 /// Records that are wanted once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Replay {
@@ -53,6 +57,7 @@ pub(super) struct Inbox {
     pub(super) live: mpsc::Receiver<String>,
     pub(super) states: watch::Receiver<States>,
     pub(super) replays: mpsc::Receiver<Replay>,
+    pub(super) pictures: mpsc::Receiver<Vec<u8>>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -101,10 +106,12 @@ pub(super) fn channel(names: bool) -> (Outbox, Inbox) {
     let (live_tx, live_rx) = mpsc::channel(LIVE_QUEUE);
     let (states_tx, states_rx) = watch::channel(States::default());
     let (replays_tx, replays) = mpsc::channel(REPLAYS);
+    let (pictures_tx, pictures) = mpsc::channel(PICTURES);
     let counters = Arc::new(Counters::default());
     let states = Arc::new(states_tx);
-    let outbox = Outbox { names, live: live_tx, states, replays: replays_tx, counters: counters.clone() };
-    (outbox, Inbox { live: live_rx, states: states_rx, replays, counters })
+    let outbox =
+        Outbox { names, live: live_tx, states, replays: replays_tx, pictures: pictures_tx, counters: counters.clone() };
+    (outbox, Inbox { live: live_rx, states: states_rx, replays, pictures, counters })
 }
 
 impl Outbox {
@@ -150,6 +157,11 @@ impl Outbox {
     /// four do. A connection that breaks ends a replay: whoever asked begins again behind the last record that came.
     pub fn replay(&self, after: u64, limit: u32) -> bool {
         self.replays.try_send(Replay { after, left: limit }).is_ok()
+    }
+
+    /// Publishes a JPEG, once and not retained; false without a broker, or while another picture waits.
+    pub fn picture(&self, jpeg: Vec<u8>) -> bool {
+        self.status().connected && self.pictures.try_send(jpeg).is_ok()
     }
 
     /// Has all states, and the discovery, published anew.

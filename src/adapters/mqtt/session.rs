@@ -52,6 +52,7 @@ enum Sent {
     Log(u64),
     Replay,
     Answer,
+    Picture,
 }
 
 /// A retained topic: what was sent last, and whether that is still on its way. While it is, newer texts only replace
@@ -197,6 +198,7 @@ impl<'a> Session<'a> {
         session.inbox.drop_stale();
         // Asked for over a connection that is gone: whoever asked begins again.
         while session.inbox.replays.try_recv().is_ok() {}
+        while session.inbox.pictures.try_recv().is_ok() {}
         let asked = session.subscribe(inward);
         session.publish_states();
         // The broker works packets off in order, so `online` stands behind all states. It also means that commands are
@@ -251,6 +253,7 @@ impl<'a> Session<'a> {
                 Some(()) = self.arrivals.births.recv(), if self.birth.is_none() => {
                     self.birth = Some(Instant::now() + BIRTH * u32::from(backoff::random_byte()) / 255);
                 }
+                Some(jpeg) = self.inbox.pictures.recv() => self.picture(jpeg),
                 Some(replay) = self.inbox.replays.recv(), if self.replay.is_none() => self.replay = Some(replay),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
@@ -334,6 +337,16 @@ impl<'a> Session<'a> {
         self.publish_to(self.topics.leaf(topics::COMMAND_RESULT), text, options, Sent::Answer);
     }
 
+    /// At quality 1 and not retained: a picture of somebody does not lie at the broker.
+    fn picture(&mut self, jpeg: Vec<u8>) {
+        let topic = self.topics.leaf(topics::SNAPSHOT);
+        if topic.len() + jpeg.len() + OVERHEAD <= self.max_packet {
+            self.publish_to(topic, jpeg, PublishOptions::new(QoS::AtLeastOnce), Sent::Picture);
+        } else {
+            tracing::warn!(topic, bytes = jpeg.len(), "longer than the broker's packets may be; left out");
+        }
+    }
+
     fn say_anew(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.sent = None);
     }
@@ -390,11 +403,11 @@ impl<'a> Session<'a> {
     }
 
     /// Hands a packet to the client, whose queue has room for all windows and all states at once.
-    fn publish_to(&mut self, topic: String, text: String, options: PublishOptions, sent: Sent) {
+    fn publish_to(&mut self, topic: String, text: impl Into<Vec<u8>>, options: PublishOptions, sent: Sent) {
         if self.acks.is_empty() {
             self.last_progress = Instant::now();
         }
-        match self.client.try_publish_tracked(topic, text, options) {
+        match self.client.try_publish_tracked(topic, text.into(), options) {
             Ok(notice) => {
                 self.acks.spawn(async move { (sent, notice.wait_completion_async().await) });
             }
@@ -409,7 +422,7 @@ impl<'a> Session<'a> {
             Sent::Live => self.live_in_flight -= 1,
             Sent::Replay => self.replay_in_flight -= 1,
             Sent::Answer => self.answers_in_flight -= 1,
-            Sent::Online | Sent::Offline | Sent::Log(_) => {}
+            Sent::Online | Sent::Offline | Sent::Log(_) | Sent::Picture => {}
         }
         match outcome {
             Ok(()) => {
@@ -419,14 +432,14 @@ impl<'a> Session<'a> {
                     Sent::Log(seq) => self.pump.confirmed(seq, now),
                     Sent::Online => self.inbox.counters.connected(),
                     Sent::Offline => self.parted = true,
-                    Sent::State(_) | Sent::Live | Sent::Replay | Sent::Answer => {}
+                    Sent::State(_) | Sent::Live | Sent::Replay | Sent::Answer | Sent::Picture => {}
                 }
             }
             Err(PublishNoticeError::V5PubAck(reason)) => {
                 self.last_progress = now;
                 match sent {
                     Sent::Log(seq) => self.pump.refused(seq, &format!("{reason:?}"), now),
-                    Sent::Online | Sent::Offline | Sent::State(_) | Sent::Live | Sent::Replay | Sent::Answer => {
+                    _ => {
                         tracing::warn!(?sent, ?reason, "the broker refuses a message; check its access list");
                     }
                 }

@@ -217,6 +217,24 @@ impl EncryptedPeople {
         Ok(())
     }
 
+    /// Adds templates to somebody who is here; false when nobody of that name is any more, then nothing was written.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub fn add_to(&mut self, id: &PersonId, templates: &[Template]) -> Result<bool, StoreError> {
+        let (tx, master) = writing(&self.conn, &self.path, &self.source, &mut self.master)?;
+        let sql = |e: rusqlite::Error| StoreError::sql(&self.path, "add templates to", &e);
+        let since: Option<i64> = tx
+            .query_row("SELECT enrolled_unix_ms FROM people WHERE person = ?1", [id.as_str()], |r| r.get(0))
+            .optional()
+            .map_err(sql)?;
+        let Some(enrolled_unix_ms) = since else { return Ok(false) };
+        let person = Person { id: id.clone(), templates: templates.to_vec(), enrolled_unix_ms };
+        insert(&tx, &self.path, master, &person)?;
+        tx.commit().map_err(sql)?;
+        Ok(true)
+    }
+
     /// What people cannot do, of those for whom something was said.
     ///
     /// # Errors

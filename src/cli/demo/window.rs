@@ -2,8 +2,8 @@
 //! is that of the browser's camera; there is no door, no broker and nothing that outlives the window.
 
 use super::{WorkDir, broker, tempdir};
-use crate::base::stop::Stop;
-use crate::cli::run::stop_on_signals;
+use crate::base::stop::{Knock, Stop};
+use crate::cli::run::on_signals;
 use crate::cli::{Code, Exit, Failure, Globals, Outcome, load_config};
 use crate::ports::PortError;
 use crate::runtime::daemon::{self, Options};
@@ -52,13 +52,14 @@ fn serve(globals: &Globals, work: &WorkDir) -> Outcome {
     let config = load_config(&g)?;
     logging::start(&config.log().level);
     let stop = Stop::default();
-    stop_on_signals(&stop)?;
+    let reload = Knock::default();
+    on_signals(&stop, &reload)?;
     std::thread::scope(|scope| {
         let terminal =
-            scope.spawn(|| daemon::run(&config, &stop, Options { lines: globals.json, ..Options::default() }));
+            scope.spawn(|| daemon::run(&config, &stop, Options { lines: globals.json, reload, ..Options::default() }));
         let outcome = show(at, work.path(), &stop, || terminal.is_finished());
         stop.request();
-        let ended: Result<(), PortError> = terminal.join().unwrap_or_else(|_| Ok(()));
+        let ended: Result<(), PortError> = terminal.join().unwrap_or(Ok(()));
         ended.map_err(Failure::unavailable)?;
         outcome
     })

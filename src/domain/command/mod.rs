@@ -21,6 +21,7 @@ pub const LONGEST_HOLD: Duration = Duration::from_secs(12 * 3600);
 const RECENT: usize = 64;
 /// A command may come so often at once, then once in [`REFILL`].
 const BURST: u32 = 10;
+const SNAPSHOT_BURST: u32 = 3;
 const REFILL: Duration = Duration::from_secs(6);
 /// Refusals that get a record and an answer each; then one in [`REFUSAL_REFILL`], and the rest is counted.
 const REFUSAL_BURST: u32 = 20;
@@ -242,9 +243,7 @@ impl Gate {
             return refused(CommandError::Retained);
         }
         let Some(name) = CommandName::from_word(offer.name) else { return refused(CommandError::Unknown) };
-        // A picture is looked at only where pictures are allowed.
-        let longest = if self.rules.enabled.contains(&name) { name.max_payload() } else { MAX_PAYLOAD };
-        if offer.payload.len() > longest {
+        if offer.payload.len() > MAX_PAYLOAD {
             return refused(CommandError::TooLarge);
         }
         match Request::parse(&self.rules.device, name, offer.payload) {
@@ -260,7 +259,7 @@ impl Gate {
         }
         match &self.rules.key {
             Some(key) if !request.is_signed_with(key) => return Err(CommandError::BadMac),
-            None if name.opens() => return Err(CommandError::BadMac),
+            None if name.is_signed() => return Err(CommandError::BadMac),
             _ => {}
         }
         if let Some((at, expires)) = request.at_ms.zip(request.expires_ms) {
@@ -326,14 +325,12 @@ impl Gate {
 
     fn last_checks(&mut self, now: Tick, command: Command) -> Result<Command, CommandError> {
         let name = command.name();
-        if self.memory.lockdown && matches!(name, CommandName::Unlock | CommandName::Hold) {
+        if self.memory.lockdown && matches!(name, CommandName::Unlock | CommandName::Hold | CommandName::Enroll) {
             return Err(CommandError::Lockdown);
         }
-        if matches!(name, CommandName::Snapshot | CommandName::Enroll) {
-            // Pictures leave or enter the terminal only where the owner allows it, and there is no such key yet.
-            return Err(CommandError::Disabled);
-        }
-        let bucket = self.rates.entry(name).or_insert_with(|| Bucket::new(BURST, REFILL));
+        // A door's camera is no camera of surveillance: fewer pictures than commands.
+        let burst = if name == CommandName::Snapshot { SNAPSHOT_BURST } else { BURST };
+        let bucket = self.rates.entry(name).or_insert_with(|| Bucket::new(burst, REFILL));
         if bucket.take(now) { Ok(command) } else { Err(CommandError::Rate) }
     }
 

@@ -256,3 +256,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_hundred_thousand_of_each_bad_command_open_nothing() {
+    let mut gate = gate();
+    let used = unlock("used", NOON);
+    assert_eq!(check(&mut gate, 0, &offer("unlock", &used)), "unlock");
+    let old = unlock("old", NOON - 60_000);
+    let long = format!("{}{}", unlock("long", NOON), " ".repeat(MAX_PAYLOAD));
+    let fresh = unlock("fresh", NOON);
+    let unsigned = format!(r#"{{"id":"a1","at":{NOON},"expires":{}}}"#, NOON + 5_000);
+    let bad = [
+        ("retained", Offer { retained: true, ..offer("unlock", &fresh) }),
+        ("duplicate", offer("unlock", &used)),
+        ("expired", offer("unlock", &old)),
+        ("too_large", offer("unlock", &long)),
+        ("unknown", offer("open", &fresh)),
+        ("bad_mac", offer("unlock", &unsigned)),
+    ];
+    for n in 0..100_000_u64 {
+        for (error, offer) in &bad {
+            assert_eq!(check(&mut gate, n, offer), *error, "number {n}");
+        }
+    }
+    assert_eq!(gate.counts().accepted.values().sum::<u64>(), 1);
+    assert!(gate.counts().refused.values().all(|n| *n == 100_000) && gate.counts().refused.len() == bad.len());
+}

@@ -5,7 +5,8 @@ use crate::domain::screen::Advice;
 use crate::schema::event::Reason;
 
 /// What helps against a poor picture.
-pub(super) const fn against(quality: Quality) -> Option<Advice> {
+#[must_use]
+pub const fn against(quality: Quality) -> Option<Advice> {
     Some(match quality {
         Quality::Ok => return None,
         Quality::TooSmall => Advice::ComeCloser,

@@ -21,6 +21,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
+pub use advice::against;
 pub use light::LightAsk;
 pub use policy::{ChallengeSource, Gate, Policy};
 

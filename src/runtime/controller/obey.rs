@@ -24,11 +24,14 @@ impl Controller {
         {
             return self.commands.refuse(job, error);
         }
-        let Job { passed, reply } = job;
+        if let Some(error) = self.cannot_enrol(turn, &command) {
+            return self.commands.refuse(job, error);
+        }
+        let Job { passed, mut reply } = job;
         let (id, via) = (passed.id, passed.via);
         let accepted = Event::CommandAccepted { id: id.clone(), command: name.word().into(), via: via.word().into() };
         let mut answer =
-            Answer { id, command: name.word().into(), ok: false, error: Some(CommandError::Failed), seq: None };
+            Answer { id, command: name.word().into(), error: Some(CommandError::Failed), ..Answer::default() };
         match self.recorder.commit(accepted) {
             Ok(record) => answer.seq = Some(record.seq),
             Err(e) => {
@@ -36,9 +39,20 @@ impl Controller {
                 return reply(answer);
             }
         }
-        let done = match name.changes().then(|| self.commands.keep()) {
-            Some(Err(e)) => Err(e.to_string()),
-            _ => self.carry_out(turn, command, via),
+        let done = match (name.changes().then(|| self.commands.keep()), command) {
+            (Some(Err(e)), _) => Err(e.to_string()),
+            // These two answer when they have come to an end.
+            (_, command @ Command::Enroll { .. }) if via == Via::Mqtt => {
+                return self.begin_enrolment(turn, command, answer, reply);
+            }
+            (_, Command::Snapshot) if via == Via::Mqtt && self.outbox.is_some() => {
+                return match &self.outbox {
+                    Some(outbox) => self.shutter.publish(outbox, answer, reply),
+                    None => reply(answer),
+                };
+            }
+            (_, Command::Remove { person }) => self.remove(turn, &person).map(|receipt| answer.receipt = receipt),
+            (_, command) => self.carry_out(turn, command, via),
         };
         match done {
             Ok(()) => (answer.ok, answer.error) = (true, None),
@@ -54,7 +68,7 @@ impl Controller {
     }
 
     /// Why nobody can be let in from afar either.
-    fn shut(&self) -> Option<CommandError> {
+    pub(super) fn shut(&self) -> Option<CommandError> {
         if self.doorway.closed_for() == Some(Reason::Lockdown) {
             Some(CommandError::Lockdown)
         } else if self.doorway.closed_for().is_some() || self.guard_lost.load(Ordering::Relaxed) {
@@ -81,14 +95,13 @@ impl Controller {
             }
             Command::Lockdown => self.lockdown(turn, true),
             Command::Release => self.lockdown(turn, false),
-            Command::Remove { person } => self.remove(turn, &person),
             Command::Sync => self.outbox.as_ref().map(Outbox::resync).ok_or_else(no_broker),
             Command::Replay { after, limit } if via == Via::Mqtt => {
                 let taken = self.outbox.as_ref().is_some_and(|o| o.replay(after, limit));
                 taken.then_some(()).ok_or_else(|| "four replays wait already".to_owned())
             }
             Command::Ping => Ok(()),
-            Command::Replay { .. } | Command::Snapshot | Command::Enroll { .. } => {
+            Command::Replay { .. } | Command::Snapshot | Command::Enroll { .. } | Command::Remove { .. } => {
                 Err("there is no such thing this way".to_owned())
             }
         }
@@ -129,12 +142,10 @@ impl Controller {
         }
     }
 
-    /// Whoever is removed is not let in by a visit that is running either.
-    fn remove(&mut self, turn: &mut Turn, person: &PersonId) -> Result<(), String> {
-        if !self.people.remove(person).map_err(|e| e.to_string())? {
-            return Err("there is no such person".to_owned());
-        }
-        self.recorder.record(Event::PersonRemoved { person: person.clone() });
+    /// Whoever is removed is not let in by a visit that is running either. Returns the name of the receipt.
+    fn remove(&mut self, turn: &mut Turn, person: &PersonId) -> Result<Option<String>, String> {
+        let removed = self.registrar.remove(&self.recorder, person).map_err(|e| e.to_string())?;
+        let receipt = removed.ok_or("there is no such person")?;
         if turn.visit.is_running() {
             self.step(turn, Input::Refuse(Reason::Stopped));
         }
@@ -144,7 +155,7 @@ impl Controller {
             let seed = (self.seed)().map_err(|e| e.to_string())?;
             turn.visit = Visit::new(self.policy.clone(), crate::schema::ids::VisitId(turn.number), seed);
         }
-        Ok(())
+        Ok(receipt)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Controller, Turn, VERDICT, millis};
 use crate::base::time::Tick;
 use crate::domain::access::Refusal;
 use crate::domain::screen::{Phase, Screen};
-use crate::domain::visit::{Decision, Effect};
+use crate::domain::visit::{Decision, Effect, Input};
 use crate::runtime::rules::{Factors, Ruling, Shown, shown};
 use crate::schema::event::{Event, Reason, Verdict};
 
@@ -87,6 +87,7 @@ impl Controller {
         for event in self.rules.tick(now, wall) {
             self.recorder.record(event);
         }
+        self.end_by_new_rules(turn, now);
         if let Some(on) = self.rules.ordered_lockdown()
             && let Err(why) = self.lockdown(turn, on)
         {
@@ -112,6 +113,34 @@ impl Controller {
         self.conclude(turn, now, &waiting.decision, Some(&refusal), false);
     }
 
+    /// Nobody is let in by rules that do not hold any more, nor by half of each: a visit that was begun under others ends
+    /// without a decision, and is never charged.
+    fn end_by_new_rules(&mut self, turn: &mut Turn, now: Tick) {
+        if !self.rules.changed() {
+            return;
+        }
+        if turn.visit.is_running() {
+            self.step(turn, Input::Refuse(Reason::Stopped));
+        }
+        if let Some(waiting) = turn.factor.take() {
+            let refusal = Refusal { reason: Reason::Stopped, rule: "the rules were changed meanwhile".into() };
+            self.show(shown(GRANTED, Some(&Ruling::Refused(refusal.clone()))));
+            self.conclude(turn, now, &waiting.decision, Some(&refusal), false);
+            // The face had passed, so it is told what became of it.
+            let Decision { visit, person, .. } = waiting.decision.clone();
+            let decision_ms = millis(waiting.decision.at.since(waiting.decision.began));
+            let (door, rule) = (self.door.clone(), Some(refusal.rule));
+            self.recorder.record(Event::AccessDenied {
+                visit,
+                reason: refusal.reason,
+                door,
+                person,
+                rule,
+                decision_ms,
+            });
+        }
+    }
+
     /// The end of a visit: grant or refusal, record, lockout.
     fn conclude(&mut self, turn: &mut Turn, now: Tick, d: &Decision, refusal: Option<&Refusal>, charged: bool) {
         turn.resume = Some(now + VERDICT);
@@ -131,6 +160,10 @@ impl Controller {
             }
         }
         if let (Verdict::Granted, Some(person)) = (verdict, &d.person) {
+            // Nobody is learnt who was forced, or whose life only the challenge spoke for.
+            if let Some(lessons) = self.lessons.as_ref().filter(|_| self.passive_pad && !turn.factors.duress) {
+                lessons.take(d.visit, person, &turn.well_matched);
+            }
             for event in self.rules.granted(now, self.clock.wall(), d.visit, person) {
                 self.recorder.record(event);
             }

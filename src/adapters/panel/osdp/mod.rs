@@ -1,6 +1,6 @@
 //! A peripheral device of an OSDP panel (IEC 60839-11-5) on RS-485, with the secure channel and nothing without it.
 //!
-//! `libosdp` speaks the protocol. Beside it, [`wire::Tap`] reads along on the serial line, for what the library does not
+//! `libosdp` speaks the protocol. Beside it, `wire::Tap` reads along on the serial line, for what the library does not
 //! tell: whether the panel really asks *us*, and whether it has taken a card. The tap is the gate too: no card leaves in
 //! clear, unasked, or a second time.
 //!

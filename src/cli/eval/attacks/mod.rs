@@ -56,7 +56,7 @@ pub struct Args {
     threads: Option<u32>,
     /// Writes the sequences of the first round as directories of JPEG pictures, to look at.
     #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
+    pictures: Option<PathBuf>,
 }
 
 /// A still that can be made into an attack.
@@ -211,7 +211,7 @@ fn sequence(
     let photo = photo(still).ok_or_else(|| gone("could not be read any more"))?;
     let every = (FPS / args.fps) as usize;
     let frames = render::draw(&photo, &attack, every, &mut dice).ok_or_else(|| gone("could not be written as JPEG"))?;
-    if let Some(dir) = args.keep.as_ref().filter(|_| i < render::SPECIES.iter().map(|s| s.1).sum()) {
+    if let Some(dir) = args.pictures.as_ref().filter(|_| i < render::SPECIES.iter().map(|s| s.1).sum()) {
         keep(&dir.join(format!("{i:04}_{species}")), &frames)?;
     }
     let drawn = frames.len();
