@@ -368,6 +368,19 @@ fn tls_has_a_port_of_its_own() {
 }
 
 #[test]
+fn web_sessions_open_the_door_only_after_a_challenge_and_that_is_told() {
+    let told = faults("[web]\nenabled = true\nopens_door = true\n[challenge]\nmode = 'step_up'");
+    assert!(told.iter().any(|f| f.contains("web.opens_door")), "{told:?}");
+    let about = |text: &str| super::warnings(&from_text(text)).into_iter().map(|(_, what, _)| what).collect::<Vec<_>>();
+    assert_eq!(about("web.enabled = true"), Vec::<String>::new());
+    assert_eq!(about("web.opens_door = true"), Vec::<String>::new(), "without a server there are no sessions");
+    let on = about("web.enabled = true\nweb.opens_door = true");
+    assert!(on.len() == 1 && on[0].contains("whoever has logged in"), "{on:?}");
+    let open = about("web.enabled = true\nweb.opens_door = true\nweb.self_service = true");
+    assert!(open.len() == 1 && open[0].contains("anybody who reaches the address"), "{open:?}");
+}
+
+#[test]
 fn a_panel_has_a_line_and_the_lock_or_shares_it() {
     let osdp = "[osdp]\nenabled = true\ndevice = '/dev/ttyUSB0'\n";
     let panel = from_text(osdp);
